@@ -1,0 +1,275 @@
+/**
+ * Launches a program by node:child_process from the khelper thread: where posix_spawn cannot be had, and
+ * on demand. Slower, and with the same results but for the rusage, which Node does not tell.
+ *
+ * The children belong to this thread's event loop: it has to turn while there are any, and the thread
+ * must not go before they have, or they would stay zombies for ever.
+ */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { closeSync, openSync, statSync, writeSync } from 'node:fs'
+import { connect, type Socket } from 'node:net'
+import { constants } from 'node:os'
+import type { Readable } from 'node:stream'
+import { type CapturedStream, markByName, scratchFile } from '../kernel/captured.js'
+import type { Completer } from '../kernel/complete.js'
+import { UMH_WAIT_PROC } from '../kernel/constants.js'
+import {
+  ExecState,
+  type Memory,
+  Slot,
+  SlotFlag,
+  type SlotIndex,
+  SlotState,
+  Stdio,
+  Step,
+  stdioHasPath,
+} from '../kernel/memory.js'
+import { errno } from '../libc/index.js'
+import { findProgram } from './path-search.js'
+import { closeStdioFile, openStdioFile } from './stdio.js'
+import { type StringPayload, StringPayloadReader } from './string-payload.js'
+
+const STDIO_COUNT = 3
+const EXIT_SHIFT = 8
+const PRIVATE = 0o600
+
+/** One captured stream: its bytes go into a scratch file as they come. */
+interface Capture {
+  readonly stream: CapturedStream
+  readonly readable: Readable
+  fd: number | undefined
+  bytes: number
+}
+
+/** A launched program whose call is to be ended at its exit. */
+interface Child {
+  readonly slot: SlotIndex
+  readonly process: ChildProcess
+  readonly captures: readonly Capture[]
+  status: number | undefined
+}
+
+class LaunchFailure extends Error {
+  readonly error: number
+  readonly step: number
+
+  constructor(error: number, step: number) {
+    super()
+    this.error = error
+    this.step = step
+  }
+}
+
+export class ChildProcessLauncher {
+  readonly #memory: Memory
+  readonly #completer: Completer
+  readonly #scratch: string
+  readonly #payload: StringPayloadReader
+  readonly #children = new Set<ChildProcess>()
+  #launching = 0
+  #idle: (() => void) | undefined
+
+  constructor(memory: Memory, completer: Completer, scratch: string) {
+    this.#memory = memory
+    this.#completer = completer
+    this.#scratch = scratch
+    this.#payload = new StringPayloadReader(memory)
+  }
+
+  /** Children that this thread's event loop has to see exit. */
+  get busy(): boolean {
+    return this.#children.size + this.#launching > 0
+  }
+
+  /** Resolves when no child is left. */
+  drained(): Promise<void> {
+    return this.busy ? new Promise(resolve => (this.#idle = resolve)) : Promise.resolve()
+  }
+
+  #rest(): void {
+    if (!this.busy) this.#idle?.()
+  }
+
+  /** Starts a slot's program; its call is ended by the events that follow. */
+  launch(slot: SlotIndex): void {
+    const payload = this.#payload.read(slot)
+    this.#launching += 1
+    this.#start(slot, payload)
+      .catch(error => {
+        const failure =
+          error instanceof LaunchFailure ? error : new LaunchFailure(Math.abs(error?.errno ?? errno('EIO')), Step.EXECVE)
+        this.#completer.fail(slot, failure.error, failure.step)
+      })
+      .finally(() => {
+        this.#launching -= 1
+        this.#rest()
+      })
+  }
+
+  async #start(slot: SlotIndex, payload: StringPayload): Promise<void> {
+    const { words } = this.#memory
+    const row = this.#memory.slot(slot)
+    const flags = words[row + Slot.FLAGS] ?? 0
+    if (payload.cwd !== undefined && !isDirectory(payload.cwd)) throw new LaunchFailure(errno('ENOENT'), Step.CHDIR)
+    const opened: number[] = []
+    const sockets: Socket[] = []
+    try {
+      const stdio: ('ignore' | 'pipe' | number | Socket)[] = []
+      for (let entry = 0; entry < STDIO_COUNT; entry += 1) {
+        const kind = words[row + Slot.STDIO + entry] ?? Stdio.IGNORE
+        if (kind === Stdio.IGNORE) stdio.push('ignore')
+        else if (kind === Stdio.CAPTURE) stdio.push('pipe')
+        else if (kind === Stdio.SOCKET) {
+          const socket = await connected(payload.files[entry] ?? '')
+          sockets.push(socket)
+          stdio.push(socket)
+        } else if (stdioHasPath(kind)) {
+          const fd = openStdioFile(kind, payload.files[entry] ?? '')
+          if (fd < 0) throw new LaunchFailure(-fd, Step.STDIN + entry)
+          opened.push(fd)
+          stdio.push(fd)
+        } else stdio.push(words[row + Slot.STDIO_FD + entry] ?? entry)
+      }
+      const [argv0, ...args] = payload.argv
+      const options = {
+        argv0: argv0 ?? '',
+        cwd: payload.cwd,
+        env: environmentObject(payload.envp),
+        stdio,
+        detached: (flags & (SlotFlag.FOREGROUND | SlotFlag.IN_THREAD)) === 0,
+      }
+      const child = spawn(this.#program(flags, payload), args, options)
+      this.#children.add(child)
+      this.#follow(slot, child)
+      await new Promise<void>(resolve => {
+        child.once('spawn', resolve)
+        child.once('error', () => resolve())
+      })
+    } finally {
+      for (const fd of opened) closeStdioFile(fd)
+      for (const socket of sockets) socket.destroy()
+    }
+  }
+
+  #program(flags: number, { path, search, cwd }: StringPayload): string {
+    if ((flags & SlotFlag.SEARCH) === 0) return path.includes('/') ? path : `./${path}`
+    const found = findProgram(path, search ?? '', cwd)
+    if (typeof found === 'number') throw new LaunchFailure(found, Step.EXECVE)
+    return found
+  }
+
+  #follow(slot: SlotIndex, process: ChildProcess): void {
+    const { words } = this.#memory
+    const row = this.#memory.slot(slot)
+    const waited = ((words[row + Slot.WAIT] ?? 0) & UMH_WAIT_PROC) !== 0
+    const child: Child = { slot, process, captures: this.#captures(row, process), status: undefined }
+    let ended = false
+    const end = () => {
+      if (ended) return
+      ended = true
+      for (const capture of child.captures) if (capture.fd !== undefined) closeSync(capture.fd)
+      this.#children.delete(process)
+      this.#rest()
+      if (waited && child.status !== undefined) this.#completer.umhComplete(slot, child.status)
+    }
+    process.once('error', error => {
+      this.#children.delete(process)
+      this.#rest()
+      if (process.pid === undefined) {
+        const number = (error as NodeJS.ErrnoException).errno
+        this.#completer.fail(slot, Math.abs(number ?? errno('EIO')), Step.EXECVE)
+      }
+    })
+    process.once('spawn', () => {
+      words[row + Slot.PID] = process.pid ?? 0
+      this.#completer.execDone(slot, ExecState.STARTED)
+      if (waited) Atomics.store(words, row + Slot.STATE, SlotState.RUNNING)
+      else this.#completer.umhComplete(slot, 0)
+    })
+    process.once('exit', (code, signal) => {
+      child.status = waitStatus(code, signal)
+      if (waited && Atomics.load(words, row + Slot.KILLED) === 1) {
+        for (const capture of child.captures) capture.readable.destroy()
+      }
+    })
+    process.once('close', end)
+    if (waited) for (const capture of child.captures) this.#collect(child, row, capture)
+  }
+
+  #captures(row: number, process: ChildProcess): Capture[] {
+    const captures: Capture[] = []
+    for (const [stream, readable] of [process.stdout, process.stderr].entries()) {
+      if (this.#memory.words[row + Slot.STDIO + 1 + stream] !== Stdio.CAPTURE || readable === null) continue
+      captures.push({ stream: stream as CapturedStream, readable, fd: undefined, bytes: 0 })
+    }
+    return captures
+  }
+
+  #collect(child: Child, row: number, capture: Capture): void {
+    const limit = this.#memory.doubles[(row + Slot.MAX_OUTPUT) / 2] ?? 0
+    capture.readable.on('data', (chunk: Buffer) => {
+      const kept = chunk.subarray(0, Math.max(0, limit - capture.bytes))
+      if (kept.byteLength > 0) {
+        if (capture.fd === undefined) {
+          capture.fd = openSync(scratchFile(this.#scratch, child.slot, capture.stream), 'w', PRIVATE)
+          markByName(this.#memory, child.slot, capture.stream)
+        }
+        writeSync(capture.fd, kept)
+        capture.bytes += kept.byteLength
+      }
+      if (kept.byteLength < chunk.byteLength) this.#overflow(child, row, capture)
+    })
+  }
+
+  /** More than may be kept: the helper is ended, and what there is so far is its output. */
+  #overflow({ process }: Child, row: number, capture: Capture): void {
+    const { words } = this.#memory
+    words[row + Slot.TRUNCATED + capture.stream] = 1
+    Atomics.store(words, row + Slot.KILLED, 1)
+    capture.readable.destroy()
+    signalGroup(process, words[row + Slot.KILL_SIGNAL] ?? constants.signals.SIGTERM)
+    const grace = words[row + Slot.GRACE] ?? -1
+    if (grace < 0) return
+    const overdue = setTimeout(() => signalGroup(process, constants.signals.SIGKILL), grace)
+    process.once('exit', () => clearTimeout(overdue))
+  }
+}
+
+function signalGroup(child: ChildProcess, signal: number): void {
+  if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return
+  try {
+    process.kill(-child.pid, signal)
+  } catch {
+    child.kill(signal as never)
+  }
+}
+
+/** As wait4(2) has it. Whether a core was dumped Node does not tell. */
+function waitStatus(code: number | null, signal: NodeJS.Signals | null): number {
+  return signal === null ? (code ?? 0) << EXIT_SHIFT : constants.signals[signal]
+}
+
+function environmentObject(envp: readonly string[]): Record<string, string> {
+  const environment: Record<string, string> = Object.create(null)
+  for (const entry of envp) {
+    const equals = entry.indexOf('=', 1)
+    environment[entry.slice(0, equals)] = entry.slice(equals + 1)
+  }
+  return environment
+}
+
+function connected(path: string): Promise<Socket> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(path)
+    socket.once('connect', () => resolve(socket.off('error', reject)))
+    socket.once('error', reject)
+  })
+}
+
+function isDirectory(path: string): boolean {
+  try {
+    return statSync(path).isDirectory()
+  } catch {
+    return false
+  }
+}

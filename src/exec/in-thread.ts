@@ -1,0 +1,249 @@
+/**
+ * In-thread helpers: an ES module named by a `file:` URL, whose default export runs on the khelper thread.
+ *
+ *   export default function main(argv, envp, context) { return 0 }
+ *
+ * The result is an exit status from 0 to 255, or a promise of one; nothing is 0. A helper that throws has
+ * exited with 1, and what it threw is its standard error. `process.exit(n)` ends the thread, and the
+ * call with status n; the supervisor starts another thread.
+ */
+import { writeSync } from 'node:fs'
+import { inspect } from 'node:util'
+import { Doorbell } from '../atomics-sync/index.js'
+import { keepCaptured } from '../kernel/captured.js'
+import type { Completer } from '../kernel/complete.js'
+import { UMH_WAIT_PROC } from '../kernel/constants.js'
+import { ExecState, Khelper, type KhelperIndex, type Memory, Slot, type SlotIndex, Stdio, Step } from '../kernel/memory.js'
+import { errno, type Libc } from '../libc/index.js'
+import { StringPayloadReader } from './string-payload.js'
+
+const STDERR = 2
+const CAPTURED_STDERR = 1
+const EXIT_FAILURE = 1
+const EXIT_SHIFT = 8
+const SIGTERM = 15
+
+/** What an in-thread helper is given beside argv and envp. */
+export interface HelperContext {
+  /**
+   * Aborted when the helper is asked to end (timeout, abort, `kill()`). A helper that has not asked
+   * for it is ended with its thread at once; one that has gets the grace period to return.
+   */
+  readonly signal: AbortSignal
+}
+
+/** The default export of an in-thread helper. */
+export type HelperMain = (
+  argv: readonly string[],
+  envp: readonly string[],
+  context: HelperContext,
+  // biome-ignore lint/suspicious/noConfusingVoidType: a helper that returns nothing has exited with 0
+) => number | void | Promise<number | void>
+
+export class InThreadHelpers {
+  readonly #memory: Memory
+  readonly #completer: Completer
+  readonly #row: number
+  readonly #payload: StringPayloadReader
+  readonly #libc: Libc | undefined
+  readonly #scratch: string | undefined
+  readonly #mains = new Map<string, HelperMain>()
+  readonly #doorbell: Doorbell
+  /** Whether one has run here: it may have left timers or sockets behind. */
+  used = false
+
+  constructor(
+    memory: Memory,
+    completer: Completer,
+    khelper: KhelperIndex,
+    libc: Libc | undefined,
+    scratch: string | undefined,
+  ) {
+    this.#memory = memory
+    this.#completer = completer
+    this.#row = memory.khelper(khelper)
+    this.#payload = new StringPayloadReader(memory)
+    this.#libc = libc
+    this.#scratch = scratch
+    this.#doorbell = new Doorbell(memory.buffer, memory.byteOffset(this.#row + Khelper.SIGNAL_DOORBELL))
+  }
+
+  /** Runs a slot's helper to its end; a promise if it takes a turn of the event loop. */
+  run(slot: SlotIndex): Promise<void> | undefined {
+    this.used = true
+    const { path, argv, envp } = this.#payload.read(slot)
+    const main = this.#mains.get(path)
+    if (main === undefined) return this.#import(slot, path, argv, envp)
+    return this.#call(slot, main, argv, envp)
+  }
+
+  async #import(
+    slot: SlotIndex,
+    path: string,
+    argv: readonly string[],
+    envp: readonly string[],
+  ): Promise<void> {
+    let main: HelperMain
+    try {
+      main = mainOf(await import(path))
+    } catch (error) {
+      this.#tell(slot, `${inspect(error)}\n`)
+      Atomics.store(this.#memory.words, this.#row + Khelper.CURRENT, 0)
+      this.#completer.fail(slot, importErrno(error), Step.IMPORT)
+      return
+    }
+    this.#mains.set(path, main)
+    await this.#call(slot, main, argv, envp)
+  }
+
+  #call(
+    slot: SlotIndex,
+    main: HelperMain,
+    argv: readonly string[],
+    envp: readonly string[],
+  ): Promise<void> | undefined {
+    const { words } = this.#memory
+    const row = this.#memory.slot(slot)
+    const waited = ((words[row + Slot.WAIT] ?? 0) & UMH_WAIT_PROC) !== 0
+    this.#completer.execDone(slot, ExecState.STARTED)
+    if (!waited) {
+      // Nobody waits for its end: from here the slot is its owner's again.
+      Atomics.store(words, this.#row + Khelper.CURRENT, 0)
+      this.#completer.umhComplete(slot, 0)
+    }
+    const ended = waited ? slot : undefined
+    const context = new Context(this.#memory, this.#row, this.#doorbell)
+    try {
+      const result = main(argv, envp, context)
+      if (isThenable(result)) return this.#await(ended, result, context)
+      this.#exit(ended, result)
+    } catch (error) {
+      this.#thrown(ended, error)
+    }
+    if (context.used) context.release()
+    return undefined
+  }
+
+  async #await(slot: SlotIndex | undefined, result: PromiseLike<number | void>, context: Context): Promise<void> {
+    try {
+      this.#exit(slot, await result)
+    } catch (error) {
+      this.#thrown(slot, error)
+    }
+    if (context.used) context.release()
+  }
+
+  #exit(slot: SlotIndex | undefined, status: unknown): void {
+    if (status === undefined || (Number.isInteger(status) && (status as number) >= 0 && (status as number) <= 255)) {
+      return this.#end(slot, ((status as number | undefined) ?? 0) << EXIT_SHIFT)
+    }
+    this.#thrown(slot, new TypeError(`main must return an exit status from 0 to 255, not ${inspect(status)}`))
+  }
+
+  #thrown(slot: SlotIndex | undefined, error: unknown): void {
+    if (slot !== undefined) this.#tell(slot, `${inspect(error)}\n`)
+    this.#end(slot, EXIT_FAILURE << EXIT_SHIFT)
+  }
+
+  #end(slot: SlotIndex | undefined, status: number): void {
+    if (slot === undefined) return
+    const { words } = this.#memory
+    const current = this.#row + Khelper.CURRENT
+    if (Atomics.compareExchange(words, current, slot + 1, 0) !== slot + 1) awaitTermination()
+    this.#completer.umhComplete(slot, status)
+  }
+
+  /** Writes what a helper threw to its standard error. */
+  #tell(slot: SlotIndex, text: string): void {
+    const { words } = this.#memory
+    const row = this.#memory.slot(slot)
+    const kind = words[row + Slot.STDIO + STDERR]
+    try {
+      if (kind === Stdio.FD) writeSync(words[row + Slot.STDIO_FD + STDERR] ?? STDERR, text)
+      if (kind === Stdio.CAPTURE) {
+        keepCaptured(this.#memory, this.#libc, this.#scratch, slot, CAPTURED_STDERR, Buffer.from(text))
+      }
+    } catch {
+      // Its standard error cannot be written to: its status says that it failed.
+    }
+  }
+}
+
+/** Gives out `context.signal`, and watches for signals only if somebody asks for it. */
+class Context implements HelperContext {
+  readonly #memory: Memory
+  readonly #row: number
+  readonly #doorbell: Doorbell
+  #controller: AbortController | undefined
+
+  constructor(memory: Memory, row: number, doorbell: Doorbell) {
+    this.#memory = memory
+    this.#row = row
+    this.#doorbell = doorbell
+  }
+
+  get used(): boolean {
+    return this.#controller !== undefined
+  }
+
+  get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController()
+      Atomics.store(this.#memory.words, this.#row + Khelper.HANDLES_SIGNALS, 1)
+      this.#listen(this.#controller)
+    }
+    return this.#controller.signal
+  }
+
+  release(): void {
+    this.#controller = undefined
+    Atomics.store(this.#memory.words, this.#row + Khelper.HANDLES_SIGNALS, 0)
+    Atomics.store(this.#memory.words, this.#row + Khelper.SIGNAL, 0)
+    this.#doorbell.ring()
+  }
+
+  #listen(controller: AbortController): void {
+    const signalled = () => Atomics.load(this.#memory.words, this.#row + Khelper.SIGNAL) !== 0
+    const rung = this.#doorbell.listen(signalled)
+    const look = () => {
+      if (this.#controller !== controller) return
+      const signal = Atomics.exchange(this.#memory.words, this.#row + Khelper.SIGNAL, 0)
+      if (signal === 0) this.#listen(controller)
+      else controller.abort(new DOMException(`asked to end by signal ${signal || SIGTERM}`, 'AbortError'))
+    }
+    if (rung === null) queueMicrotask(look)
+    else rung.then(look)
+  }
+}
+
+/** This thread is being ended for the sake of its call, which its supervisor completes. */
+function awaitTermination(): never {
+  const never = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT))
+  for (;;) Atomics.wait(never, 0, 0)
+}
+
+function mainOf(module: { readonly default?: unknown }): HelperMain {
+  if (typeof module.default !== 'function') {
+    throw Object.assign(new TypeError('an in-thread helper must export its main function as default'), {
+      code: 'ENOEXEC',
+    })
+  }
+  return module.default as HelperMain
+}
+
+/** As execve has it: no such file, may not be read, not something that can be run. */
+function importErrno(error: unknown): number {
+  switch ((error as NodeJS.ErrnoException | undefined)?.code) {
+    case 'ERR_MODULE_NOT_FOUND':
+    case 'ENOENT':
+      return errno('ENOENT')
+    case 'EACCES':
+      return errno('EACCES')
+    default:
+      return errno('ENOEXEC')
+  }
+}
+
+function isThenable(value: unknown): value is PromiseLike<number | void> {
+  return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function'
+}

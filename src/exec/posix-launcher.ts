@@ -1,0 +1,297 @@
+/**
+ * Launches a program by posix_spawn from the khelper thread, and hands it to the wait_for_helper thread.
+ *
+ * posix_spawn shares the service's memory until the exec, so its cost does not grow with the service.
+ * Whatever a launch makes (a row, pipes, a pidfd) is written into the table of processes as it is
+ * made, by the system call itself where there is one: a khelper that dies in between leaves nothing
+ * that its supervisor cannot find.
+ */
+import { statSync } from 'node:fs'
+import { Doorbell } from '../atomics-sync/index.js'
+import type { Completer } from '../kernel/complete.js'
+import { UMH_WAIT_PROC } from '../kernel/constants.js'
+import { ONE } from '../kernel/event-counter.js'
+import { closeOwned, closePipes, WATCH_BITS, watchCaptures } from '../kernel/launch-descriptors.js'
+import {
+  Control,
+  ExecState,
+  Khelper,
+  type KhelperIndex,
+  type Memory,
+  Process,
+  type ProcessIndex,
+  ProcessState,
+  Slot,
+  SlotFlag,
+  type SlotIndex,
+  SlotState,
+  Stdio,
+  Step,
+  stdioHasPath,
+} from '../kernel/memory.js'
+import { allocateProcess, freeProcess } from '../kernel/process-table.js'
+import {
+  type Address,
+  asFd,
+  EPOLLIN,
+  EPOLLONESHOT,
+  errno,
+  type Fd,
+  type FileActions,
+  FileActionsFactory,
+  type Libc,
+  ProcessGroup,
+  SpawnAttributes,
+} from '../libc/index.js'
+import { NativePayloadReader } from './native-payload.js'
+import type { Steering } from './payload-cursor.js'
+import { findProgram } from './path-search.js'
+import { closeStdioFile, openStdioFile } from './stdio.js'
+
+const STDIO_COUNT = 3
+const FIRST_CLOSED = 3
+const WORD = 4
+
+/** Something that failed before the exec. */
+interface Failure {
+  readonly error: number
+  readonly step: number
+}
+
+/** The descriptors of one launch: where each comes from, and what is closed when it is over. */
+interface Descriptors {
+  readonly sources: (number | undefined)[]
+  readonly opened: number[]
+  readonly made: Fd[]
+}
+
+export class PosixLauncher {
+  readonly #memory: Memory
+  readonly #libc: Libc
+  readonly #completer: Completer
+  /** The wait_for_helper thread sleeps while there is no process. */
+  readonly #reaper: Doorbell
+  readonly #row: number
+  readonly #payload: NativePayloadReader
+  readonly #shared: Address
+  readonly #factory: FileActionsFactory
+  readonly #attributes: Readonly<Record<ProcessGroup, SpawnAttributes>>
+  /** All three on /dev/null: what most helpers of the kernel's own get; made once. */
+  readonly #ignored: FileActions
+  /** Held in reserve for the pidfd of a program that already runs when descriptors have run out. */
+  #reserve: Fd | undefined
+
+  constructor(memory: Memory, libc: Libc, completer: Completer, khelper: KhelperIndex) {
+    this.#memory = memory
+    this.#libc = libc
+    this.#completer = completer
+    this.#reaper = new Doorbell(memory.buffer, memory.byteOffset(memory.control(Control.REAPER_DOORBELL)))
+    this.#row = memory.khelper(khelper)
+    const { library } = libc
+    this.#payload = new NativePayloadReader(memory, library)
+    this.#shared = library.addressOf(memory.bytes)
+    this.#factory = new FileActionsFactory(library)
+    this.#attributes = {
+      [ProcessGroup.INHERITED]: new SpawnAttributes(library, ProcessGroup.INHERITED),
+      [ProcessGroup.OWN]: new SpawnAttributes(library, ProcessGroup.OWN),
+      [ProcessGroup.SESSION]: new SpawnAttributes(library, ProcessGroup.SESSION),
+    }
+    this.#ignored = this.#factory.create()
+    for (let entry = 0; entry < STDIO_COUNT; entry += 1) this.#ignored.openNull(entry)
+    this.#ignored.closeFrom(FIRST_CLOSED)
+    this.#holdReserve()
+  }
+
+  /** Frees what the thread holds outside of launches. */
+  close(): void {
+    if (this.#reserve !== undefined) this.#libc.close(this.#reserve)
+    this.#reserve = undefined
+    this.#ignored.destroy()
+  }
+
+  /** Starts a slot's program; ends the call, or leaves that to the wait_for_helper thread. */
+  launch(slot: SlotIndex): void {
+    const { words } = this.#memory
+    const slotRow = this.#memory.slot(slot)
+    const steering = this.#payload.open(slot)
+    if (!this.#holdReserve()) return this.#refuse(slot, errno('EMFILE'), Step.FORK)
+    const process = allocateProcess(this.#memory)
+    if (process < 0) return this.#refuse(slot, errno('EAGAIN'), Step.FORK)
+    this.#reaper.ring()
+    const index = process as ProcessIndex
+    const row = this.#memory.process(index)
+    Atomics.store(words, this.#row + Khelper.STARTING, index + 1)
+    const failure = this.#start(slot, slotRow, row, steering)
+    if (failure !== undefined) {
+      Atomics.store(words, this.#row + Khelper.STARTING, 0)
+      closePipes(this.#memory, this.#libc, row)
+      freeProcess(this.#memory, index)
+      return this.#refuse(slot, failure.error, failure.step)
+    }
+    this.#handOver(slot, slotRow, index, row)
+  }
+
+  /** The call ends without its program; the descriptors made for it are closed. */
+  #refuse(slot: SlotIndex, error: number, step: number): void {
+    closeOwned(this.#memory, this.#libc, slot)
+    this.#completer.fail(slot, error, step)
+  }
+
+  #start(slot: SlotIndex, slotRow: number, row: number, steering: Steering): Failure | undefined {
+    const { words } = this.#memory
+    const flags = words[slotRow + Slot.FLAGS] ?? 0
+    let path: Uint8Array | undefined
+    if (flags & SlotFlag.SEARCH) {
+      const found = findProgram(steering.path, steering.search ?? '', steering.cwd)
+      if (typeof found === 'number') return this.#explain(found, steering)
+      path = Buffer.from(`${found}\0`)
+    }
+    const descriptors: Descriptors = { sources: [], opened: [], made: [] }
+    let actions: FileActions | undefined
+    try {
+      const failure = this.#openDescriptors(slotRow, row, steering, descriptors)
+      if (failure !== undefined) return failure
+      actions = this.#actions(descriptors, steering)
+      const addresses = this.#payload.addresses(slot)
+      const group =
+        flags & SlotFlag.DETACHED
+          ? ProcessGroup.SESSION
+          : flags & SlotFlag.FOREGROUND
+            ? ProcessGroup.INHERITED
+            : ProcessGroup.OWN
+      words[row + Process.GROUP] = group === ProcessGroup.INHERITED ? 0 : 1
+      const error = this.#libc.posixSpawn(
+        this.#shared + (row + Process.PID) * WORD,
+        path === undefined ? addresses.path : this.#libc.library.addressOf(path),
+        actions.address,
+        this.#attributes[group].address,
+        addresses.argv,
+        addresses.envp,
+      )
+      if (error !== 0) words[row + Process.PID] = 0
+      return error === 0 ? undefined : this.#explain(error, steering)
+    } finally {
+      if (actions !== undefined && actions !== this.#ignored) actions.destroy()
+      for (const fd of descriptors.opened) closeStdioFile(fd)
+      for (const fd of descriptors.made) this.#libc.close(fd)
+    }
+  }
+
+  /** posix_spawn does not say which step failed: a working directory that is none explains it. */
+  #explain(error: number, { cwd }: Steering): Failure {
+    if (cwd !== undefined && !isDirectory(cwd)) return { error, step: Step.CHDIR }
+    return { error, step: error === errno('EAGAIN') || error === errno('ENOMEM') ? Step.FORK : Step.EXECVE }
+  }
+
+  #openDescriptors(
+    slotRow: number,
+    row: number,
+    steering: Steering,
+    into: Descriptors,
+  ): Failure | undefined {
+    const { words } = this.#memory
+    for (let entry = 0; entry < STDIO_COUNT; entry += 1) {
+      const kind = words[slotRow + Slot.STDIO + entry] ?? Stdio.IGNORE
+      if (kind === Stdio.IGNORE) {
+        into.sources.push(undefined)
+      } else if (kind === Stdio.CAPTURE) {
+        const at = row + (entry === 1 ? Process.OUT_PIPE : Process.ERR_PIPE)
+        const error = this.#libc.pipeInto(words.subarray(at, at + 2))
+        if (error < 0) return { error, step: Step.PIPE }
+        into.sources.push(words[at + 1])
+      } else if (stdioHasPath(kind)) {
+        const fd = openStdioFile(kind, steering.files[entry] ?? '')
+        if (fd < 0) return { error: fd, step: Step.STDIN + entry }
+        into.opened.push(fd)
+        into.sources.push(fd)
+      } else {
+        into.sources.push(words[slotRow + Slot.STDIO_FD + entry])
+      }
+    }
+    return this.#clearLowNumbers(into)
+  }
+
+  /** A source numbered 0 to 2 could be overwritten before it is copied: it is copied out of the way. */
+  #clearLowNumbers({ sources, made }: Descriptors): Failure | undefined {
+    for (let entry = 0; entry < STDIO_COUNT; entry += 1) {
+      const source = sources[entry]
+      if (source === undefined || source >= STDIO_COUNT || source === entry) continue
+      const copy = this.#libc.duplicateAbove(source, STDIO_COUNT)
+      if (copy < 0) return { error: copy, step: Step.PIPE }
+      made.push(asFd(copy))
+      sources[entry] = copy
+    }
+    return undefined
+  }
+
+  #actions({ sources }: Descriptors, { cwd }: Steering): FileActions {
+    if (cwd === undefined && sources.every(source => source === undefined)) return this.#ignored
+    const actions = this.#factory.create()
+    for (let entry = 0; entry < STDIO_COUNT; entry += 1) {
+      const source = sources[entry]
+      if (source === undefined) actions.openNull(entry)
+      else actions.duplicate(source, entry)
+    }
+    actions.closeFrom(FIRST_CLOSED)
+    if (cwd !== undefined) actions.changeDirectory(cwd)
+    return actions
+  }
+
+  /** The program runs: from here its exit may be seen at any moment by the wait_for_helper thread. */
+  #handOver(slot: SlotIndex, slotRow: number, index: ProcessIndex, row: number): void {
+    const { words } = this.#memory
+    const libc = this.#libc
+    const epoll = asFd(words[this.#memory.control(Control.EPOLL_FD)] ?? -1)
+    const waited = ((words[slotRow + Slot.WAIT] ?? 0) & UMH_WAIT_PROC) !== 0
+    const pid = words[row + Process.PID] ?? 0
+    closeOwned(this.#memory, libc, slot)
+    words[row + Process.SLOT] = waited ? slot + 1 : 0
+    words[slotRow + Slot.PID] = pid
+    words[slotRow + Slot.PROCESS] = index + 1
+    words[slotRow + Slot.PROCESS_GENERATION] = words[row + Process.GENERATION] ?? 0
+    watchCaptures(this.#memory, libc, index, epoll)
+    const pidfd = this.#pidfd(pid)
+    words[row + Process.PIDFD] = pidfd < 0 ? 0 : pidfd + 1
+    this.#completer.execDone(slot, ExecState.STARTED)
+    if (waited) Atomics.store(words, slotRow + Slot.STATE, SlotState.RUNNING)
+    Atomics.store(words, row + Process.STATE, ProcessState.LIVE)
+    Atomics.store(words, this.#row + Khelper.STARTING, 0)
+    const watched =
+      pidfd >= 0 && libc.epollAdd(epoll, asFd(pidfd), EPOLLIN | EPOLLONESHOT, index << WATCH_BITS) === 0
+    if (!watched) this.#handOverUnwatched()
+    if (!waited) this.#completer.umhComplete(slot, 0)
+  }
+
+  /** Without a pidfd the wait_for_helper thread asks for it from time to time. */
+  #handOverUnwatched(): void {
+    const { words } = this.#memory
+    Atomics.add(words, this.#memory.control(Control.UNWATCHED), 1)
+    const event = asFd(words[this.#memory.control(Control.EVENT_FD)] ?? -1)
+    this.#libc.write(event, ONE)
+  }
+
+  #pidfd(pid: number): number {
+    const pidfd = this.#libc.pidfdOpen(pid)
+    if (pidfd >= 0 || this.#reserve === undefined) return pidfd
+    this.#libc.close(this.#reserve)
+    this.#reserve = undefined
+    return this.#libc.pidfdOpen(pid)
+  }
+
+  /** @returns whether there is a descriptor in reserve, so that a launch will have its pidfd */
+  #holdReserve(): boolean {
+    if (this.#reserve !== undefined) return true
+    const fd = this.#libc.eventfd()
+    if (fd < 0) return false
+    this.#reserve = asFd(fd)
+    return true
+  }
+}
+
+function isDirectory(path: string): boolean {
+  try {
+    return statSync(path).isDirectory()
+  } catch {
+    return false
+  }
+}

@@ -1,0 +1,354 @@
+/**
+ * One thread's end of the way there and back: it takes descriptors, queues them, and is told when their
+ * calls have ended.
+ *
+ * Ended calls come back on a list in shared memory, of which this thread takes all there is. While calls
+ * are in flight the event loop looks at the list by setImmediate for as long as it pays (a call that ends
+ * soon is then seen within microseconds), and after that sleeps on its doorbell. A bound on what one turn
+ * takes leaves room for timers and I/O.
+ */
+import { Doorbell, type LockFreeList } from '../atomics-sync/index.js'
+import type { Libc } from '../libc/index.js'
+import { type CallSpec, writeCall } from './call-spec.js'
+import { Environments } from './environments.js'
+import {
+  Control,
+  type Memory,
+  Owner,
+  type OwnerIndex,
+  OwnerState,
+  Slot,
+  type SlotIndex,
+  SlotState,
+} from './memory.js'
+import { freePages } from './payload.js'
+
+/** Ended calls taken in one turn of the event loop. */
+const CALLS_PER_TURN = 1024
+/** How long the event loop keeps looking after the last ended call, before it sleeps. */
+const LOOK_MS = 0.05
+/** Waiters that are done with and still in the array. */
+const WAITERS_SHIFTED = 4096
+/** How often the threads are looked after while calls are in flight. */
+export const WATCH_MS = 20
+
+/** What becomes of a slot when its call has ended, or when the kernel goes before it was queued. */
+export interface Ending {
+  /** The call has ended. Has to free the slot. */
+  ended(slot: SlotIndex): void
+  /** The kernel shuts down and the call was never queued. Has to free the slot. */
+  dropped(slot: SlotIndex): void
+}
+
+/** Somebody waiting for a descriptor. */
+export interface DescriptorWaiter {
+  readonly spec: CallSpec
+  /** It is its turn: the call stands in this slot. */
+  taken(slot: SlotIndex): void
+  /** The call cannot be written. */
+  failed(error: unknown): void
+}
+
+export class Caller {
+  readonly memory: Memory
+  readonly libc: Libc | undefined
+  readonly owner: OwnerIndex
+  readonly environments: Environments
+  readonly #list: LockFreeList
+  readonly #doorbell: Doorbell
+  readonly #endings: (Ending | undefined)[] = []
+  readonly #watch: () => void
+  /** Whether this thread has to hear the doorbell although it has no call in flight. */
+  readonly #alwaysListens: () => boolean
+  #waiters: DescriptorWaiter[] = []
+  #firstWaiter = 0
+  /** Taken from the list, not yet dealt with. */
+  #chain = -1
+  #inFlight = 0
+  #looking = false
+  #listening = false
+  #lastEnded = 0
+  #timer: NodeJS.Timeout | undefined
+  #closed = false
+  #whenIdle: (() => void)[] = []
+
+  /**
+   * @param watch called now and then while calls are in flight
+   * @param alwaysListens whether other threads may ring although no call is in flight
+   * @throws RangeError if no row is left for another thread
+   */
+  constructor(memory: Memory, libc: Libc | undefined, watch: () => void, alwaysListens: () => boolean) {
+    this.memory = memory
+    this.libc = libc
+    this.#watch = watch
+    this.#alwaysListens = alwaysListens
+    this.owner = takeOwner(memory, libc)
+    this.environments = new Environments(memory, this.owner)
+    this.#list = memory.completedOf(this.owner)
+    this.#doorbell = new Doorbell(memory.buffer, memory.byteOffset(memory.owner(this.owner) + Owner.DOORBELL))
+  }
+
+  /** Calls queued and not yet ended. */
+  get inFlight(): number {
+    return this.#inFlight
+  }
+
+  /** GFP_ATOMIC: takes a descriptor and writes the call into it, or gives `undefined`. */
+  trySetup(spec: CallSpec): SlotIndex | undefined {
+    return this.#hasWaiters ? undefined : this.#allocate(spec)
+  }
+
+  #allocate(spec: CallSpec): SlotIndex | undefined {
+    const slot = this.memory.slots.allocate() as SlotIndex
+    if (slot < 0) return undefined
+    if (writeCall(this.memory, this.environments, this.owner, slot, spec)) return slot
+    this.memory.slots.free(slot)
+    return undefined
+  }
+
+  /** GFP_KERNEL: gives a descriptor to `waiter`, at once or when it is its turn; first come, first served. */
+  setup(waiter: DescriptorWaiter): void {
+    const slot = this.trySetup(waiter.spec)
+    if (slot !== undefined) {
+      waiter.taken(slot)
+      return
+    }
+    // Counted before the second look in #admit, so that whoever frees a descriptor after that tells us.
+    if (!this.#hasWaiters) Atomics.add(this.memory.words, this.memory.control(Control.SLOT_WAITERS), 1)
+    this.#waiters.push(waiter)
+    this.#awaken()
+    this.#admit()
+  }
+
+  /** A waiter that does not want a descriptor any more. */
+  withdraw(waiter: DescriptorWaiter): void {
+    const index = this.#waiters.indexOf(waiter, this.#firstWaiter)
+    if (index < 0) return
+    this.#waiters.splice(index, 1)
+    if (!this.#hasWaiters) this.#noWaiters()
+  }
+
+  /** Whether somebody on this thread waits for a descriptor. */
+  get #hasWaiters(): boolean {
+    return this.#firstWaiter < this.#waiters.length
+  }
+
+  /** Gives descriptors that have become free to those who wait, in their order. */
+  #admit(): void {
+    while (this.#hasWaiters) {
+      const waiter = this.#waiters[this.#firstWaiter]
+      if (waiter === undefined) return
+      let slot: SlotIndex | undefined
+      try {
+        slot = this.#allocate(waiter.spec)
+        if (slot === undefined) return
+      } catch (error) {
+        this.#shiftWaiter()
+        waiter.failed(error)
+        continue
+      }
+      this.#shiftWaiter()
+      waiter.taken(slot)
+    }
+  }
+
+  #shiftWaiter(): void {
+    this.#firstWaiter += 1
+    if (!this.#hasWaiters) this.#noWaiters()
+    else if (this.#firstWaiter >= WAITERS_SHIFTED) {
+      this.#waiters = this.#waiters.slice(this.#firstWaiter)
+      this.#firstWaiter = 0
+    }
+  }
+
+  #noWaiters(): void {
+    this.#waiters = []
+    this.#firstWaiter = 0
+    Atomics.sub(this.memory.words, this.memory.control(Control.SLOT_WAITERS), 1)
+    if (this.#inFlight === 0) this.#rest()
+  }
+
+  /** Says what becomes of a slot that is set up and not queued. */
+  own(slot: SlotIndex, ending: Ending): void {
+    this.#endings[slot] = ending
+  }
+
+  /** The slot is about to be queued by a thread that blocks until its end. */
+  disown(slot: SlotIndex): void {
+    this.#endings[slot] = undefined
+  }
+
+  /** A queued call: `ending` hears of its end. */
+  queued(slot: SlotIndex, ending: Ending): void {
+    this.#endings[slot] = ending
+    this.#inFlight += 1
+    if (this.#inFlight === 1) this.#awaken()
+    else if (!this.#looking && !this.#listening) this.#look()
+  }
+
+  /** Gives a slot back; its call has ended, or was never queued. */
+  release(slot: SlotIndex): void {
+    const { words } = this.memory
+    const row = this.memory.slot(slot)
+    this.#endings[slot] = undefined
+    const environment = words[row + Slot.ENVIRONMENT] ?? 0
+    if (environment > 0) this.environments.release(environment - 1)
+    const page = words[row + Slot.PAGE] ?? 0
+    if (page > 0) freePages(this.memory, page)
+    Atomics.store(words, row + Slot.STATE, SlotState.FREE)
+    this.memory.slots.free(slot)
+    if (Atomics.load(words, this.memory.control(Control.SLOT_WAITERS)) > 0) this.#tellWaiters()
+  }
+
+  /** A descriptor is free: this thread's waiters take it, or other threads' hear of it. */
+  #tellWaiters(): void {
+    if (this.#hasWaiters) {
+      this.#admit()
+      return
+    }
+    const { words } = this.memory
+    for (let index = 0; index < this.memory.owners; index += 1) {
+      const row = this.memory.owner(index as OwnerIndex)
+      if (index === this.owner || Atomics.load(words, row + Owner.STATE) !== OwnerState.LIVE) continue
+      new Doorbell(this.memory.buffer, this.memory.byteOffset(row + Owner.DOORBELL)).ring()
+    }
+  }
+
+  /** The event loop starts to look, and stays open until nothing is in flight. */
+  #awaken(): void {
+    if (this.#timer === undefined) this.#timer = setInterval(() => this.#tick(), WATCH_MS)
+    else this.#timer.ref()
+    if (!this.#looking && !this.#listening) this.#look()
+  }
+
+  #tick(): void {
+    this.#watch()
+    if (this.#inFlight > 0 || this.#hasWaiters) return
+    clearInterval(this.#timer)
+    this.#timer = undefined
+  }
+
+  /** Starts to hear the doorbell, although nothing is in flight. */
+  listen(): void {
+    if (!this.#looking && !this.#listening) this.#look()
+  }
+
+  #look(): void {
+    this.#looking = true
+    setImmediate(this.#turn)
+  }
+
+  readonly #turn = (): void => {
+    this.#looking = false
+    if (this.#closed) return
+    if (this.drain(CALLS_PER_TURN) > 0) this.#lastEnded = performance.now()
+    if (this.#hasWaiters) this.#admit()
+    if (this.#looking) return
+    const waits = this.#inFlight > 0 || this.#hasWaiters
+    if (this.#chain >= 0 || (waits && performance.now() - this.#lastEnded < LOOK_MS)) this.#look()
+    else if (waits || this.#alwaysListens()) this.#listen()
+  }
+
+  #listen(): void {
+    if (this.#listening) return
+    const rung = this.#doorbell.listen(() => !this.#list.empty)
+    if (rung === null) {
+      this.#look()
+      return
+    }
+    this.#listening = true
+    rung.then(() => {
+      this.#listening = false
+      if (this.#closed) return
+      this.#watch()
+      if (!this.#looking) this.#turn()
+    })
+  }
+
+  /**
+   * Deals with up to `limit` ended calls.
+   * @returns how many there were
+   */
+  drain(limit: number): number {
+    let count = 0
+    while (count < limit) {
+      if (this.#chain < 0) this.#chain = this.#list.takeAll()
+      if (this.#chain < 0) break
+      const slot = this.#chain as SlotIndex
+      this.#chain = this.#list.next(slot)
+      count += 1
+      this.#end(slot)
+    }
+    return count
+  }
+
+  #end(slot: SlotIndex): void {
+    const ending = this.#endings[slot]
+    this.#endings[slot] = undefined
+    this.#inFlight -= 1
+    ending?.ended(slot)
+    if (this.#inFlight === 0) this.#rest()
+  }
+
+  #rest(): void {
+    if (this.#hasWaiters) return
+    this.#timer?.unref()
+    for (const idle of this.#whenIdle.splice(0)) idle()
+  }
+
+  /** Counts something else as in flight, such as output that is still being read; to be called when it is over. */
+  hold(): () => void {
+    this.#inFlight += 1
+    if (this.#inFlight === 1) this.#awaken()
+    return () => {
+      this.#inFlight -= 1
+      if (this.#inFlight === 0) this.#rest()
+    }
+  }
+
+  /** Blocks this thread until a call of its own has ended or `timeout` milliseconds have gone by. */
+  sleep(timeout: number): void {
+    if (this.#chain < 0) this.#doorbell.sleep(() => !this.#list.empty, timeout)
+    this.drain(CALLS_PER_TURN)
+    this.#admit()
+  }
+
+  /** Resolves when no call is in flight and nobody waits for a descriptor. */
+  idle(): Promise<void> {
+    if (this.#inFlight === 0 && !this.#hasWaiters) return Promise.resolve()
+    return new Promise(resolve => this.#whenIdle.push(resolve))
+  }
+
+  /** Takes back every slot that was set up and never queued. */
+  dropUnqueued(): void {
+    for (const [slot, ending] of this.#endings.entries()) {
+      if (ending === undefined) continue
+      const state = this.memory.words[this.memory.slot(slot as SlotIndex) + Slot.STATE]
+      if (state === SlotState.SETUP) ending.dropped(slot as SlotIndex)
+    }
+  }
+
+  /** Leaves: gives back this thread's row and environments. Nothing may be in flight. */
+  close(): void {
+    this.#closed = true
+    clearInterval(this.#timer)
+    this.environments.clear()
+    Atomics.store(this.memory.words, this.memory.owner(this.owner) + Owner.STATE, OwnerState.FREE)
+    this.#doorbell.ring()
+  }
+}
+
+/** Takes a row in the table of calling threads. */
+function takeOwner(memory: Memory, libc: Libc | undefined): OwnerIndex {
+  const { words } = memory
+  for (let index = 0; index < memory.owners; index += 1) {
+    const row = memory.owner(index as OwnerIndex)
+    const before = Atomics.compareExchange(words, row + Owner.STATE, OwnerState.FREE, OwnerState.LIVE)
+    if (before !== OwnerState.FREE) continue
+    words[row + Owner.THREAD_ID] = libc?.gettid() ?? 0
+    return index as OwnerIndex
+  }
+  throw Object.assign(new RangeError(`a kernel takes calls from at most ${memory.owners} threads at once`), {
+    code: 'ERR_OUT_OF_RANGE',
+  })
+}

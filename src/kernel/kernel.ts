@@ -1,0 +1,607 @@
+/**
+ * The kernel: what a thread boots, and what other threads attach to.
+ */
+import type { Writable } from 'node:stream'
+import { availableParallelism, tmpdir } from 'node:os'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import type { ResourceLimits } from 'node:worker_threads'
+import { asFd, EPOLLIN, errnoName, type Libc, loadLibc } from '../libc/index.js'
+import { Caller } from './caller.js'
+import { Completer } from './complete.js'
+import {
+  type DisableDepth,
+  type GFP_ATOMIC,
+  type GFP_KERNEL,
+  type GfpFlags,
+  UMH_DISABLED,
+  UMH_ENABLED,
+  type WaitMode,
+} from './constants.js'
+import { DeadOwners } from './dead-owners.js'
+import { outOfRange, shutDown, unsupported, wrongType } from './errors.js'
+import { ONE } from './event-counter.js'
+import { Watch } from './launch-descriptors.js'
+import { Control, Launcher, Memory, type OwnerIndex, RunState, Slot, type SlotIndex } from './memory.js'
+import { run } from './run/run.js'
+import type { Helper, RunOptions } from './run/types.js'
+import { Signaller, type ThreadSignals } from './signaller.js'
+import { StdinPipes } from './stdin-pipe.js'
+import type { SetupOptions, SubprocessInfo } from './subprocess-info.js'
+import { Supervisor } from './supervisor.js'
+import { type Envp, type ExecOptions, UsermodeHelper } from './umh.js'
+import { UsermodeHelperState } from './usermodehelper.js'
+import { until } from './wait-until.js'
+import { flushWorkqueue } from './workqueue.js'
+
+const DEFAULT_DESCRIPTORS = 16_384
+const LARGEST_DESCRIPTORS = 2 ** 20
+const PAGES = 16_384
+/** Threads that may be added while in-thread helpers hold all others. */
+const ADDED_KHELPERS = 32
+const LARGEST_KHELPERS = 1_024
+
+export interface BootOptions {
+  /** Khelper threads. Default: as many as the machine runs at once. */
+  readonly khelpers?: number
+  /** Calls that may be set up or in flight at once, from 1 to 2^20. Default 16 384. */
+  readonly descriptors?: number
+  /** How programs are started. Default `'auto'`: posix_spawn where it can be had, else child_process. */
+  readonly launcher?: 'auto' | 'posix_spawn' | 'child_process'
+  /** `false`: helpers are disabled until `usermodehelperEnable()`, as while Linux boots. Default `true`. */
+  readonly enabled?: boolean
+  /** Limits of each khelper thread's heap, for in-thread helpers. Default: Node's. */
+  readonly resourceLimits?: ResourceLimits
+}
+
+/** Which launcher a kernel uses, and why. */
+export interface LauncherInfo {
+  readonly name: 'posix_spawn' | 'child_process'
+  readonly reason: string
+}
+
+/** What another thread needs to `attach`: can be posted, and given as workerData. */
+export interface KernelHandle {
+  readonly memory: SharedArrayBuffer
+  readonly launcher: LauncherInfo
+  readonly scratch: string | undefined
+}
+
+export interface KernelStats {
+  /** Descriptors: all there are, and those that are free. */
+  readonly descriptors: { readonly capacity: number; readonly available: number }
+  /** Calls that wait for a khelper. */
+  readonly queued: number
+  /** This thread's calls that are queued or executed, and not ended. */
+  readonly inFlight: number
+  /** Callers inside exec, on all threads. */
+  readonly running: number
+  /** Processes that were started by posix_spawn and not yet reaped. */
+  readonly processes: number
+  /** Khelper threads; 0 as seen from an attached thread. */
+  readonly khelpers: number
+}
+
+/** Kernels that have to hear of the process's end. */
+const booted = new Set<Supervisor>()
+const scratches = new Set<string>()
+
+process.on('exit', () => {
+  for (const supervisor of booted) supervisor.exit()
+  for (const scratch of scratches) rmSync(scratch, { recursive: true, force: true })
+})
+
+/** The parts that a kernel on its own thread and an attached one have each in their way. */
+interface Home extends ThreadSignals {
+  readonly ready: Promise<unknown>
+  readonly khelpers: number
+  /** Called before the first call that may start a process. */
+  prepare(): void
+  watch(): void
+  /** Whether this thread hears its doorbell at all times. */
+  listens(): boolean
+  /** Called when somebody is given the handle. */
+  share(): void
+  /** Ends what is this thread's, when nothing of this thread is in flight. */
+  stop(): Promise<void>
+}
+
+/**
+ * A booted kernel, or this thread's attachment to one. Its calls may be made from its own thread only.
+ */
+export class Kernel implements AsyncDisposable {
+  readonly #memory: Memory
+  readonly #home: Home
+  readonly #caller: Caller
+  readonly #state: UsermodeHelperState
+  readonly #pipes: StdinPipes
+  readonly #umh: UsermodeHelper
+  readonly #signaller: Signaller
+  readonly #handle: KernelHandle
+  #shutdown: Promise<void> | undefined
+
+  /** @internal `boot` and `attach` make kernels. */
+  constructor(memory: Memory, libc: Libc | undefined, handle: KernelHandle, home: Home) {
+    this.#memory = memory
+    this.#home = home
+    this.#handle = handle
+    this.#caller = new Caller(memory, libc, () => home.watch(), () => home.listens())
+    this.#state = new UsermodeHelperState(memory, this.#caller.owner)
+    this.#pipes = new StdinPipes(libc, handle.scratch)
+    this.#signaller = new Signaller(memory, libc, home)
+    this.#umh = new UsermodeHelper(
+      this.#caller,
+      this.#state,
+      this.#pipes,
+      () => home.watch(),
+      () => this.#closed,
+    )
+  }
+
+  get #closed(): boolean {
+    return (
+      this.#shutdown !== undefined ||
+      Atomics.load(this.#memory.words, this.#memory.control(Control.RUN_STATE)) !== RunState.RUNNING
+    )
+  }
+
+  /** Resolves when the khelper threads are up. Calls need not wait for it: they wait in the queue. */
+  get ready(): Promise<void> {
+    return this.#home.ready.then(() => {})
+  }
+
+  /** How programs are started, and why so. */
+  get launcher(): LauncherInfo {
+    return this.#handle.launcher
+  }
+
+  /** For other threads of this process to `attach` to this kernel. */
+  get handle(): KernelHandle {
+    this.#home.share()
+    this.#caller.listen()
+    return this.#handle
+  }
+
+  /** What is in use at this moment. */
+  stats(): KernelStats {
+    const { slots, words, queue } = this.#memory
+    return {
+      descriptors: { capacity: slots.capacity, available: slots.available },
+      queued: queue.size,
+      inFlight: this.#caller.inFlight,
+      running: this.#state.running,
+      processes: Atomics.load(words, this.#memory.control(Control.PROCESSES)),
+      khelpers: this.#home.khelpers,
+    }
+  }
+
+  /**
+   * Sets up a call (call_usermodehelper_setup): takes a descriptor and copies the arguments into it.
+   * @param path the program as it is, a `file:` URL for an in-thread helper, or `null`
+   * @param argv `argv[0]` included
+   * @param envp strings `KEY=value`, or an object
+   * @param gfp GFP_ATOMIC: `null` if there is no descriptor or no room; GFP_KERNEL: a promise that waits
+   *   for them, first come, first served
+   * @throws TypeError for wrong types and strings with NUL, before anything is taken
+   */
+  callUsermodehelperSetup<Data = unknown>(
+    path: string | null,
+    argv: readonly string[],
+    envp: Envp,
+    gfp: typeof GFP_ATOMIC,
+    options?: SetupOptions<Data>,
+  ): SubprocessInfo<Data> | null
+  callUsermodehelperSetup<Data = unknown>(
+    path: string | null,
+    argv: readonly string[],
+    envp: Envp,
+    gfp: typeof GFP_KERNEL,
+    options?: SetupOptions<Data>,
+  ): Promise<SubprocessInfo<Data>>
+  callUsermodehelperSetup<Data = unknown>(
+    path: string | null,
+    argv: readonly string[],
+    envp: Envp,
+    gfp: GfpFlags,
+    options?: SetupOptions<Data>,
+  ): SubprocessInfo<Data> | null | Promise<SubprocessInfo<Data>> {
+    return this.#umh.setup(path, argv, envp, gfp as typeof GFP_ATOMIC, options)
+  }
+
+  /** Gives the helper a session keyring. Not there yet: throws ERR_KHELPER_UNSUPPORTED. */
+  callUsermodehelperSetkeys(_info: SubprocessInfo, _keyring: unknown): void {
+    throw unsupported('session keyrings cannot be given to helpers yet')
+  }
+
+  /** Sets the function that runs exactly once when the call is over, on this thread. */
+  callUsermodehelperSetcleanup<Data>(
+    info: SubprocessInfo<Data>,
+    cleanup: (info: SubprocessInfo<Data>) => void,
+  ): void {
+    this.#umh.setCleanup(info as SubprocessInfo, cleanup as (info: SubprocessInfo) => void)
+  }
+
+  /** Makes a pipe to the helper's standard input; what is written before the exec waits in it. */
+  callUsermodehelperStdinpipe<Data>(info: SubprocessInfo<Data>): Writable {
+    return this.#umh.stdinPipe(info as SubprocessInfo)
+  }
+
+  /** Frees a call that is set up and will not be executed; its cleanup runs. */
+  callUsermodehelperFreeinfo<Data>(info: SubprocessInfo<Data>): void {
+    this.#umh.freeInfo(info as SubprocessInfo)
+  }
+
+  /**
+   * Executes a call (call_usermodehelper_exec). It uses the SubprocessInfo up, whatever comes of it.
+   * @returns 0; `-errno` if user code never ran; with UMH_WAIT_PROC else the raw wait status
+   */
+  callUsermodehelperExec<Data>(
+    info: SubprocessInfo<Data>,
+    wait: WaitMode,
+    options?: ExecOptions,
+  ): Promise<number> {
+    if (this.#closed) return Promise.reject(shutDown())
+    this.#home.prepare()
+    return this.#umh.exec(info as SubprocessInfo, wait, options)
+  }
+
+  /** The same, but blocks this thread and its event loop until it is over. */
+  callUsermodehelperExecSync<Data>(info: SubprocessInfo<Data>, wait: WaitMode): number {
+    if (this.#closed) throw shutDown()
+    this.#home.prepare()
+    return this.#umh.execSync(info as SubprocessInfo, wait)
+  }
+
+  /** Setup and exec in one (call_usermodehelper); waits for a descriptor unless `wait` is UMH_NO_WAIT. */
+  callUsermodehelper(
+    path: string,
+    argv: readonly string[],
+    envp: Envp,
+    wait: WaitMode,
+    options?: ExecOptions,
+  ): Promise<number> {
+    if (this.#closed) return Promise.reject(shutDown())
+    this.#home.prepare()
+    return this.#umh.call(path, argv, envp, wait, options)
+  }
+
+  /** The same, but blocks this thread and its event loop until it is over. */
+  callUsermodehelperSync(path: string, argv: readonly string[], envp: Envp, wait: WaitMode): number {
+    if (this.#closed) throw shutDown()
+    this.#home.prepare()
+    return this.#umh.callSync(path, argv, envp, wait)
+  }
+
+  /** Starts a program with a pipe to its standard input (call_usermodehelper_pipe); waits for the exec. */
+  async callUsermodehelperPipe(
+    path: string,
+    argv: readonly string[],
+    envp: Envp,
+  ): Promise<{ readonly retval: number; readonly stdin: Writable }> {
+    if (this.#closed) throw shutDown()
+    this.#home.prepare()
+    return this.#umh.pipe(path, argv, envp)
+  }
+
+  /** Setup, setkeys and exec in one. Not there yet: throws ERR_KHELPER_UNSUPPORTED. */
+  callUsermodehelperKeys(
+    _path: string,
+    _argv: readonly string[],
+    _envp: Envp,
+    _keyring: unknown,
+    _wait: WaitMode,
+  ): Promise<number> {
+    return Promise.reject(unsupported('session keyrings cannot be given to helpers yet'))
+  }
+
+  /**
+   * Lets no more helpers start, and waits up to 5 s until no caller is inside exec.
+   * @returns 0; -EINVAL for UMH_ENABLED; -EAGAIN, with helpers enabled again, if the time ran out
+   */
+  usermodehelperDisable(depth: DisableDepth = UMH_DISABLED): Promise<number> {
+    return this.#state.disable(depth)
+  }
+
+  /** Lets helpers start again, however often they were disabled. */
+  usermodehelperEnable(): Promise<void> {
+    return this.#state.enable()
+  }
+
+  /** Sets the state without waiting for callers, and wakes whoever waits for it. */
+  usermodehelperSetDisableDepth(depth: DisableDepth): Promise<void> {
+    return this.#state.setDisableDepth(depth)
+  }
+
+  /** Holds off `usermodehelperDisable` until `usermodehelperReadUnlock`: 0, or -EAGAIN if disabled. */
+  usermodehelperReadTrylock(): Promise<number> {
+    return this.#state.readTrylock()
+  }
+
+  /** The same, but waits up to `timeout` milliseconds; gives what is left of them, 0 if it got no lock. */
+  usermodehelperReadLockWait(timeout: number): Promise<number> {
+    return this.#state.readLockWait(timeout)
+  }
+
+  /** Gives back what `usermodehelperReadTrylock` or `usermodehelperReadLockWait` took. */
+  usermodehelperReadUnlock(): void {
+    this.#state.readUnlock()
+  }
+
+  /** Resolves when every call that is queued now has been executed (flush_workqueue). */
+  flush(): Promise<void> {
+    return flushWorkqueue(this.#memory)
+  }
+
+  /**
+   * Runs a program and gives what became of it.
+   *
+   * @param file a path, a name to look up in PATH, or the `file:` URL of an in-thread helper
+   * @param args without `argv[0]`
+   * @returns a promise that is also a handle on the helper; it rejects with a `HelperError` unless the
+   *   helper exits with 0 (`reject: false` always resolves)
+   * @throws TypeError, RangeError at once for options that cannot be
+   */
+  run(file: string | URL, args: readonly string[], options: RunOptions & { readonly encoding: 'buffer' }): Helper<Buffer>
+  run(file: string | URL, args?: readonly string[], options?: RunOptions & { readonly encoding?: BufferEncoding }): Helper
+  run(file: string | URL, args?: readonly string[], options?: RunOptions): Helper<string | Buffer>
+  run(file: string | URL, args: readonly string[] = [], options: RunOptions = {}): Helper<string | Buffer> {
+    this.#home.prepare()
+    const host = {
+      caller: this.#caller,
+      state: this.#state,
+      pipes: this.#pipes,
+      signaller: this.#signaller,
+      scratch: this.#handle.scratch,
+      closed: this.#closed,
+      watch: () => this.#home.watch(),
+    }
+    return run(host, file, args, options)
+  }
+
+  /**
+   * Takes no more calls, waits for those in flight, runs the cleanup of calls that were set up and never
+   * executed, and ends the threads. On an attached thread: leaves the kernel, which goes on.
+   */
+  shutdown(): Promise<void> {
+    this.#shutdown ??= this.#stop()
+    return this.#shutdown
+  }
+
+  async #stop(): Promise<void> {
+    this.#caller.dropUnqueued()
+    await this.#caller.idle()
+    this.#caller.close()
+    await this.#home.stop()
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.shutdown()
+  }
+}
+
+/** A kernel on the thread that booted it: has the other threads. */
+class BootedHome implements Home {
+  readonly #memory: Memory
+  readonly #libc: Libc | undefined
+  readonly #supervisor: Supervisor
+  readonly #scratch: string | undefined
+  readonly #deadOwners: DeadOwners
+  #shared = false
+
+  constructor(memory: Memory, libc: Libc | undefined, supervisor: Supervisor, scratch: string | undefined) {
+    this.#memory = memory
+    this.#libc = libc
+    this.#supervisor = supervisor
+    this.#scratch = scratch
+    this.#deadOwners = new DeadOwners(memory, libc)
+    booted.add(supervisor)
+    if (scratch !== undefined) scratches.add(scratch)
+  }
+
+  get ready(): Promise<unknown> {
+    return this.#supervisor.ready
+  }
+
+  get khelpers(): number {
+    return this.#supervisor.khelpers
+  }
+
+  prepare(): void {
+    this.#supervisor.startReaper()
+  }
+
+  watch(): void {
+    this.#supervisor.watch()
+    if (this.#shared) this.#deadOwners.look()
+  }
+
+  listens(): boolean {
+    return this.#shared
+  }
+
+  share(): void {
+    this.#shared = true
+    this.#supervisor.startReaper()
+  }
+
+  signalInThread(slot: SlotIndex, signal: number): boolean {
+    return this.#supervisor.signalInThread(slot, signal)
+  }
+
+  wakeReaper(): void {
+    this.#supervisor.wakeReaper()
+  }
+
+  async stop(): Promise<void> {
+    const { words } = this.#memory
+    Atomics.store(words, this.#memory.control(Control.RUN_STATE), RunState.STOPPING)
+    // Calls of attached threads: no new ones, and those under way come to their end.
+    Atomics.store(words, this.#memory.control(Control.DISABLE_DEPTH), UMH_DISABLED)
+    const ended = () => {
+      this.watch()
+      return Atomics.load(words, this.#memory.control(Control.RUNNING)) === 0
+    }
+    while ((await until(words, this.#memory.control(Control.IDLE), ended, STOP_LOOK_MS)) === 0);
+    await this.#supervisor.stop()
+    booted.delete(this.#supervisor)
+    if (Atomics.load(words, this.#memory.control(Control.PROCESSES)) === 0) await this.#reaperGone()
+    else void this.#reaperGone()
+    if (this.#scratch !== undefined) {
+      rmSync(this.#scratch, { recursive: true, force: true })
+      scratches.delete(this.#scratch)
+    }
+  }
+
+  /** The wait_for_helper thread stays while a process is left; then its descriptors are closed. */
+  async #reaperGone(): Promise<void> {
+    if (this.#supervisor.hasReaper) {
+      await new Promise<void>(resolve => {
+        this.#supervisor.onReaperGone = resolve
+        this.#supervisor.refReaper(Atomics.load(this.#memory.words, this.#memory.control(Control.PROCESSES)) === 0)
+      })
+    }
+    for (const word of [Control.EPOLL_FD, Control.EVENT_FD]) {
+      const fd = Atomics.exchange(this.#memory.words, this.#memory.control(word), 0)
+      if (fd > 0) this.#libc?.close(asFd(fd))
+    }
+  }
+}
+
+/** How often a shutdown looks after the threads while it waits for other threads' calls. */
+const STOP_LOOK_MS = 50
+
+/** A thread attached to a kernel: what needs the other threads it asks of the kernel's thread. */
+class AttachedHome implements Home {
+  readonly #memory: Memory
+  readonly #libc: Libc | undefined
+  readonly #completer: Completer
+  readonly khelpers = 0
+  readonly ready = Promise.resolve()
+
+  constructor(memory: Memory, libc: Libc | undefined) {
+    this.#memory = memory
+    this.#libc = libc
+    this.#completer = new Completer(memory)
+    Atomics.add(memory.words, memory.control(Control.ATTACHED), 1)
+  }
+
+  prepare(): void {}
+  watch(): void {}
+  share(): void {}
+
+  listens(): boolean {
+    return false
+  }
+
+  signalInThread(slot: SlotIndex, signal: number): boolean {
+    const { words } = this.#memory
+    Atomics.store(words, this.#memory.slot(slot) + Slot.KILL_REQUEST, signal)
+    Atomics.add(words, this.#memory.control(Control.KILL_REQUESTS), 1)
+    this.#completer.ring(KERNEL_OWNER)
+    return true
+  }
+
+  wakeReaper(): void {
+    const fd = this.#memory.words[this.#memory.control(Control.EVENT_FD)] ?? 0
+    if (fd > 0) this.#libc?.write(asFd(fd), ONE)
+  }
+
+  async stop(): Promise<void> {
+    Atomics.sub(this.#memory.words, this.#memory.control(Control.ATTACHED), 1)
+  }
+}
+
+/** The kernel's own thread is the first that takes a row. */
+const KERNEL_OWNER = 0 as OwnerIndex
+
+/**
+ * Boots a kernel on this thread. It comes back at once; calls made before the threads are up wait in the queue.
+ * @throws TypeError, RangeError for options that cannot be; an error with the code of what the system refused
+ */
+export function boot(options: BootOptions = {}): Kernel {
+  if (typeof options !== 'object' || options === null) throw wrongType('options', 'of type object', options)
+  const khelpers = checkCount(options.khelpers, 'options.khelpers', availableParallelism(), LARGEST_KHELPERS)
+  const descriptors = checkCount(
+    options.descriptors,
+    'options.descriptors',
+    DEFAULT_DESCRIPTORS,
+    LARGEST_DESCRIPTORS,
+  )
+  const { libc, launcher } = chooseLauncher(options.launcher ?? 'auto')
+  const memory = Memory.create({ descriptors, pages: PAGES, khelpers: khelpers + ADDED_KHELPERS })
+  const { words } = memory
+  words[memory.control(Control.DISABLE_DEPTH)] = options.enabled === false ? UMH_DISABLED : UMH_ENABLED
+  words[memory.control(Control.LAUNCHER)] =
+    libc === undefined ? Launcher.CHILD_PROCESS : Launcher.POSIX_SPAWN
+  if (libc !== undefined) openEpoll(memory, libc)
+  const scratch = libc === undefined ? mkdtempSync(join(tmpdir(), 'khelper-')) : undefined
+  const handle: KernelHandle = { memory: memory.buffer, launcher, scratch }
+  const supervisor = new Supervisor(memory, new Completer(memory), libc, {
+    khelpers,
+    scratch,
+    resourceLimits: options.resourceLimits,
+  })
+  return new Kernel(memory, libc, handle, new BootedHome(memory, libc, supervisor, scratch))
+}
+
+/**
+ * Gives this thread its own face of a kernel that another thread has booted, for as many calls as it likes
+ * without that thread's having to do anything.
+ * @param handle the kernel's `handle`, as it came through `workerData` or `postMessage`
+ */
+export function attach(handle: KernelHandle): Kernel {
+  if (!(handle?.memory instanceof SharedArrayBuffer)) throw wrongType('handle', "a kernel's handle", handle)
+  const memory = Memory.attach(handle.memory)
+  const libc = handle.launcher.name === 'posix_spawn' ? loadLibc() : undefined
+  return new Kernel(memory, libc, handle, new AttachedHome(memory, libc))
+}
+
+function checkCount(value: unknown, name: string, otherwise: number, largest: number): number {
+  if (value === undefined) return otherwise
+  if (typeof value !== 'number') throw wrongType(name, 'of type number', value)
+  if (!Number.isInteger(value) || value < 1 || value > largest) {
+    throw outOfRange(name, `an integer from 1 to ${largest}`, value)
+  }
+  return value
+}
+
+function chooseLauncher(wanted: 'auto' | 'posix_spawn' | 'child_process'): {
+  readonly libc: Libc | undefined
+  readonly launcher: LauncherInfo
+} {
+  if (wanted === 'child_process') {
+    return { libc: undefined, launcher: { name: 'child_process', reason: 'asked for' } }
+  }
+  if (wanted !== 'auto' && wanted !== 'posix_spawn') {
+    throw wrongType('options.launcher', "'auto', 'posix_spawn' or 'child_process'", wanted)
+  }
+  try {
+    return { libc: loadLibc(), launcher: { name: 'posix_spawn', reason: 'works here' } }
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error)
+    if (wanted === 'posix_spawn') throw unsupported(`posix_spawn cannot be had: ${reason}`)
+    return { libc: undefined, launcher: { name: 'child_process', reason } }
+  }
+}
+
+/** The wait_for_helper thread's epoll set, and the eventfd that wakes it. */
+function openEpoll(memory: Memory, libc: Libc): void {
+  const epoll = libc.epollCreate()
+  if (epoll < 0) throw systemError(epoll, 'epoll_create1')
+  const event = libc.eventfd()
+  if (event < 0) {
+    libc.close(asFd(epoll))
+    throw systemError(event, 'eventfd')
+  }
+  libc.epollAdd(asFd(epoll), asFd(event), EPOLLIN, Watch.WAKE)
+  memory.words[memory.control(Control.EPOLL_FD)] = epoll
+  memory.words[memory.control(Control.EVENT_FD)] = event
+}
+
+function systemError(error: number, syscall: string): Error {
+  return Object.assign(new Error(`${errnoName(error)}: ${syscall} failed while booting a kernel`), {
+    code: errnoName(error),
+    errno: error,
+    syscall,
+  })
+}

@@ -1,0 +1,82 @@
+/**
+ * A slot's payload: the strings of one call, in UTF-8, each ended by a NUL, in this order:
+ *
+ *   path · working directory · PATH to search · a path for each stdio entry that has one · argv · envp
+ *
+ * Which of them are there is said by the slot's FLAGS, STDIO, ARGC and ENVC; envp is here only where
+ * it could not be interned. A payload that fits stands in the slot itself, a longer one in a chain of
+ * pages, so that the memory for a call needs no contiguous room and one slab serves every length.
+ */
+import { MAX_PAYLOAD_BYTES, type Memory, PAGE_BYTES } from './memory.js'
+
+/** UTF-16 code units take at most three bytes each in UTF-8. */
+const BYTES_PER_UNIT = 3
+
+export const NO_ROOM = -1
+export const TOO_BIG = -2
+
+/**
+ * Writes `text` into a new chain of pages.
+ * @returns the first page plus one, or NO_ROOM with nothing taken
+ */
+export function writePages(memory: Memory, bytes: Uint8Array): number {
+  let first = 0
+  // From the end to the start, so that each page's link is known when it is written.
+  for (let end = bytes.byteLength; end > 0; ) {
+    const start = Math.floor((end - 1) / PAGE_BYTES) * PAGE_BYTES
+    const page = memory.pages.allocate()
+    if (page < 0) {
+      freePages(memory, first)
+      return NO_ROOM
+    }
+    memory.words[memory.pageLink(page)] = first
+    memory.bytes.set(bytes.subarray(start, end), memory.page(page))
+    first = page + 1
+    end = start
+  }
+  return first
+}
+
+/** Gives a chain of pages back. */
+export function freePages(memory: Memory, first: number): void {
+  for (let link = first; link !== 0; ) {
+    const page = link - 1
+    link = memory.words[memory.pageLink(page)] ?? 0
+    memory.pages.free(page)
+  }
+}
+
+/** Gathers a chain of pages into `into`, which must have room for `length` bytes. */
+export function readPages(memory: Memory, first: number, length: number, into: Uint8Array): void {
+  let offset = 0
+  for (let link = first; link !== 0 && offset < length; ) {
+    const page = link - 1
+    const start = memory.page(page)
+    const count = Math.min(PAGE_BYTES, length - offset)
+    into.set(memory.bytes.subarray(start, start + count), offset)
+    offset += count
+    link = memory.words[memory.pageLink(page)] ?? 0
+  }
+}
+
+export interface Written {
+  readonly length: number
+  /** The first page plus one, 0: inline. */
+  readonly page: number
+}
+
+/** Where `inline` in `memory.bytes` has `room` bytes: writes `text` there, or into pages. */
+export function writePayload(
+  memory: Memory,
+  text: string,
+  inline: number,
+  room: number,
+): Written | typeof NO_ROOM | typeof TOO_BIG {
+  if (text.length * BYTES_PER_UNIT <= room || Buffer.byteLength(text) <= room) {
+    return { length: memory.bytes.write(text, inline, room, 'utf8'), page: 0 }
+  }
+  const bytes = Buffer.from(text)
+  if (bytes.byteLength > MAX_PAYLOAD_BYTES) return TOO_BIG
+  const page = writePages(memory, bytes)
+  return page === NO_ROOM ? NO_ROOM : { length: bytes.byteLength, page }
+}

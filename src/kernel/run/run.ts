@@ -1,0 +1,337 @@
+/**
+ * `kernel.run`: one program from its options to its result.
+ */
+import type { Readable, Writable } from 'node:stream'
+import { errno } from '../../libc/index.js'
+import type { Caller, DescriptorWaiter, Ending } from '../caller.js'
+import { type Captured, takeCaptured } from '../captured.js'
+import { UMH_NO_WAIT, UMH_WAIT_PROC } from '../constants.js'
+import { shutDown } from '../errors.js'
+import { ExecState, Slot, SlotFlag, type SlotIndex, SlotState, Step, Waiter } from '../memory.js'
+import type { Signaller } from '../signaller.js'
+import type { StdinPipes } from '../stdin-pipe.js'
+import type { UsermodeHelperState } from '../usermodehelper.js'
+import { cancelWork, queueWork } from '../workqueue.js'
+import { checkArguments, type RunArguments, signalNumber } from './arguments.js'
+import { makeError, makeResult, noOutcome, type Outcome, readOutcome } from './result.js'
+import { openStdio, type RunStdio } from './stdio.js'
+import type { Helper, RunOptions, RunResult } from './types.js'
+
+const SIGKILL = 9
+const NOTHING: Captured = { stdout: Buffer.alloc(0), stderr: Buffer.alloc(0) }
+/** How long a blocked caller sleeps before it sees to the threads that its event loop cannot. */
+const BLOCKED_LOOK_MS = 20
+
+/** What `run` needs of its kernel. */
+export interface RunHost {
+  readonly caller: Caller
+  readonly state: UsermodeHelperState
+  readonly pipes: StdinPipes
+  readonly signaller: Signaller
+  readonly scratch: string | undefined
+  readonly closed: boolean
+  /** Looks after the threads while this one is blocked. */
+  watch(): void
+}
+
+/** Starts a program; see `Kernel.run`. */
+export function run(
+  host: RunHost,
+  file: string | URL,
+  args: readonly string[],
+  options: RunOptions,
+): Helper<string | Buffer> {
+  if (host.closed) throw shutDown()
+  const call = new RunCall(host, checkArguments(file, args, options))
+  return new RunningHelper(call)
+}
+
+/** The awaitable handle. */
+class RunningHelper extends Promise<RunResult<string | Buffer>> implements Helper<string | Buffer> {
+  readonly #call: RunCall
+
+  static override get [Symbol.species](): PromiseConstructor {
+    return Promise
+  }
+
+  constructor(call: RunCall) {
+    super((resolve, reject) => {
+      call.resolve = resolve
+      call.reject = reject
+    })
+    this.#call = call
+    call.start()
+  }
+
+  get pid(): number | undefined {
+    return this.#call.pid
+  }
+
+  get stdin(): Writable | null {
+    return this.#call.stdio?.stdin ?? null
+  }
+
+  get stdout(): Readable | null {
+    return this.#call.stdio?.stdout ?? null
+  }
+
+  get stderr(): Readable | null {
+    return this.#call.stdio?.stderr ?? null
+  }
+
+  kill(signal?: NodeJS.Signals | number): boolean {
+    return this.#call.kill(signal)
+  }
+}
+
+/**
+ * One call. It waits for a descriptor, is queued, and ends; what ends it early (an abort, a timeout, a
+ * kill) acts on whichever of these it is in.
+ */
+class RunCall implements Ending, DescriptorWaiter {
+  readonly #host: RunHost
+  readonly #args: RunArguments
+  readonly #started = performance.now()
+  #spec: DescriptorWaiter['spec'] | undefined
+  #slot: SlotIndex | undefined
+  #pid: number | undefined
+  #process: { readonly index: number; readonly generation: number } | undefined
+  #ended = false
+  #timedOut = false
+  #aborted = false
+  #withdrawnBy: number | undefined
+  #timeout: NodeJS.Timeout | undefined
+  #overdue: NodeJS.Timeout | undefined
+  stdio: RunStdio | undefined
+  resolve: (result: RunResult<string | Buffer>) => void = () => {}
+  reject: (error: unknown) => void = () => {}
+
+  constructor(host: RunHost, args: RunArguments) {
+    this.#host = host
+    this.#args = args
+  }
+
+  get spec(): DescriptorWaiter['spec'] {
+    const args = this.#args
+    this.#spec ??= {
+      path: args.path,
+      argv: args.argv,
+      envp: args.envp,
+      flags: args.flags,
+      cwd: args.cwd,
+      search: args.search,
+      stdio: this.stdio?.entries ?? [],
+      maxOutput: args.maxOutput,
+      killSignal: args.killSignal,
+      grace: args.grace,
+    }
+    return this.#spec
+  }
+
+  start(): void {
+    const { signal } = this.#args
+    if (signal?.aborted) {
+      this.#aborted = true
+      this.#finish(noOutcome(errno('ECANCELED'), Step.NONE), NOTHING)
+      return
+    }
+    try {
+      this.stdio = openStdio(this.#host.pipes, this.#args)
+    } catch (error) {
+      const number = Math.abs((error as NodeJS.ErrnoException).errno ?? errno('EIO'))
+      this.#finish(noOutcome(number, Step.PIPE), NOTHING)
+      return
+    }
+    signal?.addEventListener('abort', this.#abort, { once: true })
+    this.#host.caller.setup(this)
+  }
+
+  failed(error: unknown): void {
+    this.stdio?.discard()
+    this.#settled()
+    this.reject(error)
+  }
+
+  taken(slot: SlotIndex): void {
+    const { caller, state } = this.#host
+    const { memory } = caller
+    const enabled = state.enter()
+    const row = memory.slot(slot)
+    const refused = enabled ? (this.#tooBig(row) ? errno('E2BIG') : undefined) : errno('EBUSY')
+    if (refused !== undefined) {
+      caller.release(slot)
+      state.leave()
+      this.stdio?.discard()
+      this.#finish(noOutcome(refused, Step.EXECVE), NOTHING)
+      return
+    }
+    this.#slot = slot
+    const { wait, timeout } = this.#args
+    memory.words[row + Slot.WAIT] = wait
+    memory.words[row + Slot.WAITER] = wait === UMH_NO_WAIT ? Waiter.NONE : Waiter.ASYNC
+    caller.queued(slot, this)
+    queueWork(memory, slot)
+    if (wait === UMH_NO_WAIT) this.#resolveNow()
+    else if (timeout !== undefined) {
+      this.#timeout = setTimeout(() => {
+        this.#timedOut = true
+        this.#terminate()
+      }, timeout)
+    }
+  }
+
+  #tooBig(row: number): boolean {
+    return ((this.#host.caller.memory.words[row + Slot.FLAGS] ?? 0) & SlotFlag.TOO_BIG) !== 0
+  }
+
+  /** Not waited for: what becomes of it is nobody's to hear. */
+  #resolveNow(): void {
+    this.#host.state.leave()
+    this.#settled()
+    const outcome: Outcome = { retval: 0, pid: undefined, step: Step.NONE, rusage: null, outputTruncated: false }
+    this.resolve(makeResult(this.#args, outcome, NOTHING, this.#termination(), this.#duration()))
+  }
+
+  #termination() {
+    return { timedOut: this.#timedOut, aborted: this.#aborted, withdrawnBy: this.#withdrawnBy }
+  }
+
+  #duration(): number {
+    return performance.now() - this.#started
+  }
+
+  ended(slot: SlotIndex): void {
+    const { caller, state, scratch } = this.#host
+    const { memory, libc } = caller
+    const outcome = readOutcome(memory, slot)
+    this.#remember(slot)
+    this.#slot = undefined
+    this.#ended = true
+    this.#settled()
+    let captured: Captured | Promise<Captured>
+    try {
+      captured = takeCaptured(memory, libc, scratch, slot)
+    } catch (error) {
+      captured = Promise.reject(error)
+    }
+    this.#host.pipes.release(memory, slot)
+    caller.release(slot)
+    if (this.#args.wait === UMH_NO_WAIT) return
+    state.leave()
+    if (captured instanceof Promise) {
+      const done = caller.hold()
+      captured.then(bytes => this.#finish(outcome, bytes), this.reject).finally(done)
+    } else this.#finish(outcome, captured)
+  }
+
+  dropped(slot: SlotIndex): void {
+    this.#host.caller.release(slot)
+  }
+
+  #finish(outcome: Outcome, captured: Captured): void {
+    this.#ended = true
+    this.#settled()
+    if (outcome.retval < 0) this.#endStreams()
+    const result = makeResult(this.#args, outcome, captured, this.#termination(), this.#duration())
+    const error = this.#args.reject ? makeError(this.#args, outcome, result) : undefined
+    if (error === undefined) this.resolve(result)
+    else this.reject(error)
+  }
+
+  /** No program: its streams are at their end. */
+  #endStreams(): void {
+    this.stdio?.stdin?.destroy()
+  }
+
+  /** Takes back what could still end the call. */
+  #settled(): void {
+    clearTimeout(this.#timeout)
+    clearTimeout(this.#overdue)
+    this.#args.signal?.removeEventListener('abort', this.#abort)
+  }
+
+  readonly #abort = (): void => {
+    this.#aborted = true
+    this.#terminate()
+  }
+
+  /** killSignal, and after the grace period SIGKILL. */
+  #terminate(): void {
+    const { killSignal, grace } = this.#args
+    this.#send(killSignal, true)
+    if (grace >= 0 && !this.#ended) this.#overdue = setTimeout(() => this.#send(SIGKILL, true), grace)
+  }
+
+  kill(signal: NodeJS.Signals | number | undefined): boolean {
+    return this.#send(signal === undefined ? this.#args.killSignal : signalNumber(signal, 'signal'), false)
+  }
+
+  /**
+   * @param final whether its end is no longer waited for, should descendants keep its output open
+   * @returns whether there was something to signal
+   */
+  #send(signal: number, final: boolean): boolean {
+    const { caller, signaller } = this.#host
+    const { memory } = caller
+    if (this.#slot === undefined) {
+      if (this.#ended) return this.#process !== undefined && signaller.signal(this.#process, signal)
+      caller.withdraw(this)
+      this.#withdraw(signal)
+      return true
+    }
+    const row = memory.slot(this.#slot)
+    if (final) Atomics.store(memory.words, row + Slot.KILLED, 1)
+    if (signal !== 0 && cancelWork(memory, this.#slot)) {
+      this.#withdrawnBy = signal
+      return true
+    }
+    return signaller.signalCall(this.#slot, signal, () => this.#awaitExec(row))
+  }
+
+  /** Still without a descriptor: ends here. */
+  #withdraw(signal: number): void {
+    this.#withdrawnBy = signal
+    this.stdio?.discard()
+    this.#finish(noOutcome(errno('ECANCELED'), Step.NONE), NOTHING)
+  }
+
+  /** Keeps what is asked for after the descriptor is gone. */
+  #remember(slot: SlotIndex): void {
+    const { words } = this.#host.caller.memory
+    const row = this.#host.caller.memory.slot(slot)
+    const pid = words[row + Slot.PID] ?? 0
+    this.#pid = pid === 0 ? undefined : pid
+    const process = words[row + Slot.PROCESS] ?? 0
+    const waited = (this.#args.wait & UMH_WAIT_PROC) !== 0
+    if (process > 0 && !waited) {
+      this.#process = { index: process - 1, generation: words[row + Slot.PROCESS_GENERATION] ?? 0 }
+    }
+  }
+
+  get pid(): number | undefined {
+    const { caller } = this.#host
+    while (this.#slot === undefined && !this.#ended) {
+      caller.sleep(BLOCKED_LOOK_MS)
+      this.#host.watch()
+    }
+    if (this.#slot === undefined) return this.#pid
+    const row = caller.memory.slot(this.#slot)
+    this.#awaitExec(row)
+    const pid = caller.memory.words[row + Slot.PID] ?? 0
+    return pid === 0 ? undefined : pid
+  }
+
+  /** Blocks until the exec is over: it is under way on another thread, and takes a millisecond. */
+  #awaitExec(row: number): void {
+    const { words } = this.#host.caller.memory
+    const exec = row + Slot.EXEC
+    // Whoever ends the exec swaps its state in, and wakes us if it finds AWAITED.
+    Atomics.compareExchange(words, exec, ExecState.PENDING, ExecState.AWAITED)
+    while (
+      Atomics.load(words, exec) === ExecState.AWAITED &&
+      Atomics.load(words, row + Slot.STATE) !== SlotState.DONE
+    ) {
+      if (Atomics.wait(words, exec, ExecState.AWAITED, BLOCKED_LOOK_MS) === 'timed-out') this.#host.watch()
+    }
+  }
+}

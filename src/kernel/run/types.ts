@@ -1,0 +1,109 @@
+/**
+ * What `kernel.run` takes and gives: the words a service uses day to day.
+ */
+import type { Readable, Writable } from 'node:stream'
+import type { WaitMode } from '../constants.js'
+
+/** Where a helper's standard input comes from. */
+export type StdinSource = 'ignore' | 'inherit' | 'pipe' | number | { readonly file: string }
+
+/** Where a helper's standard output or standard error goes. */
+export type OutputTarget =
+  | 'ignore'
+  | 'inherit'
+  | 'pipe'
+  | 'capture'
+  | number
+  | { readonly file: string; readonly append?: boolean }
+
+/** Bytes, text or a stream of either, written to the helper's standard input. */
+export type HelperInput = string | Uint8Array | Readable | AsyncIterable<string | Uint8Array>
+
+export interface RunOptions {
+  /** `argv[0]` as the helper sees it. Default: the program as it was named. */
+  readonly argv0?: string
+  /** Working directory. Default: the service's own. */
+  readonly cwd?: string | URL
+  /** The whole environment; `undefined` values are left out. Default: the service's own. */
+  readonly env?: Readonly<Record<string, string | undefined>> | readonly string[]
+  /** Written to standard input, which is then closed. Excludes `stdin`. */
+  readonly input?: HelperInput
+  /** Default `'ignore'`. */
+  readonly stdin?: StdinSource
+  /** Default `'capture'`. */
+  readonly stdout?: OutputTarget
+  /** Default `'capture'`. */
+  readonly stderr?: OutputTarget
+  /** How captured output is given: a text encoding, or `'buffer'` for bytes. Default `'utf8'`. */
+  readonly encoding?: BufferEncoding | 'buffer'
+  /** Bytes that may be captured from each stream; beyond it the helper is killed and the output so far kept. Default 100 MiB. */
+  readonly maxOutput?: number
+  /** Milliseconds until the helper is sent `killSignal`. Default: none. */
+  readonly timeout?: number
+  /** Sent on timeout, abort and `kill()`. Default `'SIGTERM'`. */
+  readonly killSignal?: NodeJS.Signals | number
+  /** Milliseconds from `killSignal` to SIGKILL; `false`: never. Default 5000. */
+  readonly forceKillAfter?: number | false
+  /** Aborting it kills the helper, or withdraws it if it has not started. */
+  readonly signal?: AbortSignal
+  /** A session of its own, and not killed with the service. Default `false`: a process group of its own. */
+  readonly detached?: boolean
+  /** `false`: resolve whatever became of the helper. Default `true`: reject unless it exits with 0. */
+  readonly reject?: boolean
+  /** `UMH_WAIT_PROC` (default), `UMH_WAIT_EXEC` or `UMH_NO_WAIT`. */
+  readonly wait?: WaitMode
+}
+
+/** What the helper used, as `wait4(2)` tells. Times in microseconds, sizes in KiB. `null` where the platform does not say. */
+export interface Rusage {
+  readonly userCPUTime: number
+  readonly systemCPUTime: number
+  /** Never below the service's own peak at the time of the launch: the helper shared its memory until exec. */
+  readonly maxRSS: number
+  readonly minorPageFault: number
+  readonly majorPageFault: number
+  readonly fsRead: number
+  readonly fsWrite: number
+  readonly voluntaryContextSwitches: number
+  readonly involuntaryContextSwitches: number
+}
+
+export interface RunResult<Output = string> {
+  /** In the kernel's language: 0, `-errno` if user code never ran, else the raw wait status. */
+  readonly retval: number
+  /** `null` if the helper was killed by a signal, never ran, or was not waited for. */
+  readonly exitCode: number | null
+  readonly signalCode: NodeJS.Signals | null
+  /** The captured output; empty where it was not captured. */
+  readonly stdout: Output
+  readonly stderr: Output
+  /** `undefined` if no process was started, and for in-thread helpers. */
+  readonly pid: number | undefined
+  readonly rusage: Rusage | null
+  /** The helper was killed because `timeout` ran out. */
+  readonly timedOut: boolean
+  /** The helper was killed or withdrawn because `signal` was aborted. */
+  readonly aborted: boolean
+  /** The helper was killed because it wrote more than `maxOutput`. */
+  readonly outputTruncated: boolean
+  /** Milliseconds from the call to its end. */
+  readonly duration: number
+}
+
+/** A helper on its way: await it for the result. */
+export interface Helper<Output = string> extends Promise<RunResult<Output>> {
+  /** The process id. Reading it before the exec waits for the exec; `undefined` if that failed. */
+  readonly pid: number | undefined
+  /** With `stdin: 'pipe'`. */
+  readonly stdin: Writable | null
+  /** With `stdout: 'pipe'`. */
+  readonly stdout: Readable | null
+  /** With `stderr: 'pipe'`. */
+  readonly stderr: Readable | null
+  /**
+   * Signals the helper's whole process group.
+   * @param signal default: the `killSignal` of the call
+   * @returns whether there was something left to signal
+   */
+  kill(signal?: NodeJS.Signals | number): boolean
+}

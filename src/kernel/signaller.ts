@@ -1,0 +1,74 @@
+/**
+ * Sends signals to helpers, from whichever thread made their call.
+ */
+import type { Libc } from '../libc/index.js'
+import {
+  type Memory,
+  type ProcessIndex,
+  Slot,
+  SlotFlag,
+  type SlotIndex,
+  SlotState,
+} from './memory.js'
+import { signalProcess } from './process-table.js'
+
+/** What the thread that has the khelper threads does for others. */
+export interface ThreadSignals {
+  /** Ends an in-thread helper, or asks it to end. */
+  signalInThread(slot: SlotIndex, signal: number): boolean
+  /** Makes the wait_for_helper thread look at calls marked KILLED. */
+  wakeReaper(): void
+}
+
+export class Signaller {
+  readonly #memory: Memory
+  readonly #libc: Libc | undefined
+  readonly #threads: ThreadSignals
+
+  constructor(memory: Memory, libc: Libc | undefined, threads: ThreadSignals) {
+    this.#memory = memory
+    this.#libc = libc
+    this.#threads = threads
+  }
+
+  /**
+   * Signals the helper of a call that has been taken up.
+   * @param awaitExec blocks until the exec is over
+   * @returns whether there was something to signal
+   */
+  signalCall(slot: SlotIndex, signal: number, awaitExec: () => void): boolean {
+    const { words } = this.#memory
+    const row = this.#memory.slot(slot)
+    if ((words[row + Slot.FLAGS] ?? 0) & SlotFlag.IN_THREAD) {
+      return signal === 0 || this.#threads.signalInThread(slot, signal)
+    }
+    awaitExec()
+    if (Atomics.load(words, row + Slot.STATE) === SlotState.DONE) return false
+    const process = words[row + Slot.PROCESS] ?? 0
+    if (process === 0) return this.#signalPid(words[row + Slot.PID] ?? 0, signal)
+    const generation = words[row + Slot.PROCESS_GENERATION] ?? 0
+    const sent = this.signal({ index: process - 1, generation }, signal)
+    if (Atomics.load(words, row + Slot.KILLED) === 1) this.#threads.wakeReaper()
+    return sent
+  }
+
+  /** Signals a process that has a row, and its group with it. */
+  signal({ index, generation }: { readonly index: number; readonly generation: number }, signal: number): boolean {
+    return signalProcess(this.#memory, index as ProcessIndex, generation, signal, (pid, number) =>
+      this.#libc === undefined ? sendByNode(pid, number) : this.#libc.kill(pid, number) === 0,
+    )
+  }
+
+  /** A child of node:child_process leads a group unless it shares the service's terminal. */
+  #signalPid(pid: number, signal: number): boolean {
+    return pid > 0 && (sendByNode(-pid, signal) || sendByNode(pid, signal))
+  }
+}
+
+function sendByNode(pid: number, signal: number): boolean {
+  try {
+    return process.kill(pid, signal)
+  } catch {
+    return false
+  }
+}

@@ -1,0 +1,113 @@
+/**
+ * The pipes between this thread's streams and its helpers: made before the exec, so that the stream is there
+ * at once. With posix_spawn a pipe(2); else a socket in the kernel's scratch folder, to which the khelper
+ * connects and whose other end is the helper's.
+ */
+import { createServer, Socket } from 'node:net'
+import { join } from 'node:path'
+import { PassThrough, pipeline, type Readable, type Writable } from 'node:stream'
+import { asFd, errnoName, type Libc } from '../libc/index.js'
+import { unsupported } from './errors.js'
+import { closeOwned } from './launch-descriptors.js'
+import { type Memory, type SlotIndex, Stdio } from './memory.js'
+
+export interface PipeEnd {
+  readonly kind: Stdio
+  /** The helper's end. */
+  readonly fd: number
+  /** The socket to connect to. */
+  readonly path?: string
+}
+
+let serial = 0
+
+export class StdinPipes {
+  readonly #libc: Libc | undefined
+  readonly #scratch: string | undefined
+
+  constructor(libc: Libc | undefined, scratch: string | undefined) {
+    this.#libc = libc
+    this.#scratch = scratch
+  }
+
+  /** A stream to a helper's standard input, of which the descriptor's stdio entry is told. */
+  create(): PipeEnd & { readonly writable: Writable } {
+    if (this.#libc === undefined) {
+      throw unsupported('a pipe to a call that is set up needs posix_spawn; kernel.run has stdin: "pipe" everywhere')
+    }
+    const { read, write } = this.#pipe(this.#libc)
+    return { kind: Stdio.OWNED_FD, fd: read, writable: stream(write, 'write') }
+  }
+
+  /** A stream to a helper. */
+  toHelper(): PipeEnd & { readonly writable: Writable } {
+    if (this.#libc !== undefined) return this.create()
+    const through = new PassThrough()
+    return { ...this.#listen(socket => pipeline(through, socket, () => {}), through), writable: through }
+  }
+
+  /** A stream from a helper. */
+  fromHelper(): PipeEnd & { readonly readable: Readable } {
+    if (this.#libc !== undefined) {
+      const { read, write } = this.#pipe(this.#libc)
+      return { kind: Stdio.OWNED_FD, fd: write, readable: stream(read, 'read') }
+    }
+    const through = new PassThrough()
+    return { ...this.#listen(socket => pipeline(socket, through, () => {}), through), readable: through }
+  }
+
+  /** A pipe that holds `bytes` and nothing more; undefined if they do not fit into one. */
+  filled(bytes: Uint8Array): PipeEnd | undefined {
+    if (this.#libc === undefined || bytes.byteLength > PIPE_BYTES) return undefined
+    const { read, write } = this.#pipe(this.#libc)
+    const written = bytes.byteLength === 0 ? 0 : this.#libc.write(asFd(write), bytes)
+    this.#libc.close(asFd(write))
+    if (written === bytes.byteLength) return { kind: Stdio.OWNED_FD, fd: read }
+    this.#libc.close(asFd(read))
+    return undefined
+  }
+
+  /** Closes the helper's end of a call that has ended, or was not queued, where its khelper has not. */
+  release(memory: Memory, slot: SlotIndex): void {
+    if (this.#libc !== undefined) closeOwned(memory, this.#libc, slot)
+  }
+
+  /** Closes the helper's end of a pipe that no call was given. */
+  discard({ kind, fd }: PipeEnd): void {
+    if (kind === Stdio.OWNED_FD) this.#libc?.close(asFd(fd))
+  }
+
+  #pipe(libc: Libc): { readonly read: number; readonly write: number } {
+    const pipe = libc.pipe()
+    if (typeof pipe !== 'number') return pipe
+    throw Object.assign(new Error(`${errnoName(pipe)}: no pipe to a helper could be made`), {
+      code: errnoName(pipe),
+      errno: pipe,
+      syscall: 'pipe2',
+    })
+  }
+
+  /** A socket that takes one connection, the helper's. */
+  #listen(connected: (socket: Socket) => void, through: PassThrough): PipeEnd {
+    serial += 1
+    const path = join(this.#scratch ?? '', `${process.pid}.${serial}.socket`)
+    const server = createServer({ allowHalfOpen: true }, socket => {
+      server.close()
+      connected(socket)
+    })
+    server.on('error', error => through.destroy(error))
+    server.listen({ path, exclusive: true })
+    server.unref()
+    through.once('close', () => server.close())
+    return { kind: Stdio.SOCKET, fd: 0, path }
+  }
+}
+
+/** What a pipe takes without a reader. */
+const PIPE_BYTES = 65_536
+
+function stream(fd: number, direction: 'read' | 'write'): Socket {
+  const socket = new Socket({ fd, readable: direction === 'read', writable: direction === 'write' })
+  // A helper that leaves its input unread is not an error of the service; whoever cares listens.
+  return socket
+}

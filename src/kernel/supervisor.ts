@@ -1,0 +1,361 @@
+/**
+ * Starts the khelper threads and the wait_for_helper thread, replaces those that die, adds one where all
+ * are held by in-thread helpers, and ends those that must end.
+ *
+ * node:worker_threads rather than a pool: a call is tied to the thread that holds it by a word in shared
+ * memory, so the thread's number must outlive the thread, and exactly that thread must be ended when
+ * its helper has to be killed.
+ */
+import { once } from 'node:events'
+import { existsSync } from 'node:fs'
+import { type ResourceLimits, Worker } from 'node:worker_threads'
+import { Doorbell } from '../atomics-sync/index.js'
+import { asFd, errno, type Libc } from '../libc/index.js'
+import { ONE } from './event-counter.js'
+import type { Completer } from './complete.js'
+import {
+  Control,
+  Khelper,
+  type KhelperIndex,
+  KhelperState,
+  type Memory,
+  RunState,
+  Slot,
+  SlotFlag,
+  type SlotIndex,
+  Step,
+} from './memory.js'
+import { recoverLaunch } from './recover-launch.js'
+
+/** What a khelper thread is given. */
+export interface KhelperData {
+  readonly buffer: SharedArrayBuffer
+  readonly khelper: number
+  readonly scratch: string | undefined
+  /** Milliseconds without work after which it leaves. */
+  readonly retireAfter: number | undefined
+}
+
+/** What the wait_for_helper thread is given. */
+export interface ReaperData {
+  readonly buffer: SharedArrayBuffer
+}
+
+export interface SupervisorOptions {
+  /** Threads that are always there. */
+  readonly khelpers: number
+  readonly scratch: string | undefined
+  readonly resourceLimits: ResourceLimits | undefined
+}
+
+const KHELPER = new URL('../../workers/khelper.js', import.meta.url)
+const WAIT_FOR_HELPER = new URL('../../workers/wait-for-helper.js', import.meta.url)
+
+/** An added khelper leaves after this time without work. */
+const RETIRE_MS = 5_000
+/** After so many threads in a row that did not come up, the calls that wait for one fail. */
+const FAILED_STARTS = 5
+const RESTART_MS = 50
+/** What a khelper may still take for itself at a shutdown, when every call has ended. */
+const STOP_MS = 1_000
+/** At least this long between two looks at whether every khelper is held. */
+const STUCK_MS = 20
+const SIGKILL = 9
+const SIGABRT = 6
+const EXIT_SHIFT = 8
+const THREADS_IN_PROC = existsSync('/proc/self/task')
+
+interface Thread {
+  readonly worker: Worker
+  /** The signal that it is being ended with. */
+  killedBy: number | undefined
+  error: NodeJS.ErrnoException | undefined
+}
+
+export class Supervisor {
+  readonly #memory: Memory
+  readonly #completer: Completer
+  readonly #libc: Libc | undefined
+  readonly #options: SupervisorOptions
+  readonly #threads: (Thread | undefined)[] = []
+  readonly #reaperDoorbell: Doorbell
+  readonly #ready: Promise<unknown>
+  #reaper: Worker | undefined
+  #failedStarts = 0
+  /** Each khelper's TAKEN at the last look. */
+  readonly #takenBefore: number[] = []
+  #looked = 0
+  #stopped = false
+
+  constructor(memory: Memory, completer: Completer, libc: Libc | undefined, options: SupervisorOptions) {
+    this.#memory = memory
+    this.#completer = completer
+    this.#libc = libc
+    this.#options = options
+    this.#reaperDoorbell = new Doorbell(
+      memory.buffer,
+      memory.byteOffset(memory.control(Control.REAPER_DOORBELL)),
+    )
+    const online: Promise<unknown>[] = []
+    for (let khelper = 0; khelper < options.khelpers; khelper += 1) {
+      online.push(this.#start(khelper as KhelperIndex))
+    }
+    this.#ready = Promise.all(online)
+    this.#ready.catch(() => {})
+  }
+
+  /** Resolves when every khelper has come up; holds the event loop open until then. */
+  get ready(): Promise<unknown> {
+    const open = setInterval(() => {}, 2 ** 30)
+    return this.#ready.finally(() => clearInterval(open))
+  }
+
+  /** Khelper threads that are there. */
+  get khelpers(): number {
+    return this.#threads.filter(thread => thread !== undefined).length
+  }
+
+  /** Starts the wait_for_helper thread, if it is needed and not there. */
+  startReaper(): void {
+    if (this.#reaper !== undefined || this.#libc === undefined) return
+    const data: ReaperData = { buffer: this.#memory.buffer }
+    const worker = this.#worker(WAIT_FOR_HELPER, 'wait_for_helper', data)
+    this.#reaper = worker
+    worker.unref()
+    worker.on('error', () => {})
+    worker.once('exit', () => {
+      this.#reaper = undefined
+      const state = Atomics.load(this.#memory.words, this.#memory.control(Control.RUN_STATE))
+      if (state <= RunState.STOPPING) this.startReaper()
+      else this.onReaperGone?.()
+    })
+  }
+
+  /** Called when the wait_for_helper thread has left for good. */
+  onReaperGone: (() => void) | undefined
+
+  /** Whether the process stays for the wait_for_helper thread. */
+  refReaper(stays: boolean): void {
+    if (stays) this.#reaper?.ref()
+    else this.#reaper?.unref()
+  }
+
+  get hasReaper(): boolean {
+    return this.#reaper !== undefined
+  }
+
+  /** To be called now and then while calls are in flight; may be called while this thread is blocked. */
+  watch(): void {
+    this.#deliverSignals()
+    this.#lookForDead()
+    this.#addIfStuck()
+  }
+
+  /** Ends an in-thread helper, or asks it to end if it handles signals. */
+  signalInThread(slot: SlotIndex, signal: number): boolean {
+    const { words } = this.#memory
+    const index = (words[this.#memory.slot(slot) + Slot.KHELPER] ?? 0) - 1
+    const thread = this.#threads[index]
+    if (thread === undefined) return false
+    const row = this.#memory.khelper(index as KhelperIndex)
+    if (Math.abs(Atomics.load(words, row + Khelper.CURRENT)) !== slot + 1) return false
+    if (signal !== SIGKILL && Atomics.load(words, row + Khelper.HANDLES_SIGNALS) === 1) {
+      Atomics.store(words, row + Khelper.SIGNAL, signal)
+      new Doorbell(this.#memory.buffer, this.#memory.byteOffset(row + Khelper.SIGNAL_DOORBELL)).ring()
+      return true
+    }
+    if (Atomics.compareExchange(words, row + Khelper.CURRENT, slot + 1, -(slot + 1)) !== slot + 1) return false
+    thread.killedBy = signal
+    void thread.worker.terminate()
+    return true
+  }
+
+  /** Lets the threads leave; to be called when no call is in flight. */
+  async stop(): Promise<void> {
+    const { words } = this.#memory
+    this.#stopped = true
+    Atomics.store(words, this.#memory.control(Control.RUN_STATE), RunState.STOPPED)
+    this.#wakeAll()
+    await Promise.all(this.#threads.map(thread => (thread === undefined ? undefined : this.#leave(thread.worker))))
+  }
+
+  /** The process is going: nothing may hold it up. */
+  exit(): void {
+    this.#stopped = true
+    Atomics.store(this.#memory.words, this.#memory.control(Control.RUN_STATE), RunState.EXITING)
+    this.#wakeAll()
+  }
+
+  /** Makes the wait_for_helper thread look at what is not announced by an event. */
+  wakeReaper(): void {
+    const fd = this.#memory.words[this.#memory.control(Control.EVENT_FD)] ?? 0
+    if (fd > 0) this.#libc?.write(asFd(fd), ONE)
+    this.#reaperDoorbell.ring()
+  }
+
+  #wakeAll(): void {
+    this.#memory.idleKhelpers.wakeUpAll()
+    this.wakeReaper()
+  }
+
+  async #leave(worker: Worker): Promise<void> {
+    const overdue = setTimeout(() => void worker.terminate(), STOP_MS)
+    await once(worker, 'exit')
+    clearTimeout(overdue)
+  }
+
+  #worker(url: URL, name: string, workerData: KhelperData | ReaperData): Worker {
+    return new Worker(url, {
+      name,
+      workerData,
+      // Descriptors travel between threads: none is a single thread's to close.
+      trackUnmanagedFds: false,
+      ...(this.#options.resourceLimits && { resourceLimits: this.#options.resourceLimits }),
+      // Node hands these down to threads, where it then refuses them.
+      ...(process.execArgv.some(flag => flag.startsWith('--input-type')) && { execArgv: [] }),
+    })
+  }
+
+  #start(index: KhelperIndex): Promise<unknown> {
+    const { words } = this.#memory
+    const row = this.#memory.khelper(index)
+    words.fill(0, row, row + Khelper.WORDS)
+    Atomics.store(words, row + Khelper.STATE, KhelperState.STARTING)
+    const data: KhelperData = {
+      buffer: this.#memory.buffer,
+      khelper: index,
+      scratch: this.#options.scratch,
+      retireAfter: index < this.#options.khelpers ? undefined : RETIRE_MS,
+    }
+    const thread: Thread = {
+      worker: this.#worker(KHELPER, `khelper/${index}`, data),
+      killedBy: undefined,
+      error: undefined,
+    }
+    this.#threads[index] = thread
+    thread.worker.unref()
+    thread.worker.on('error', error => {
+      thread.error = error as NodeJS.ErrnoException
+    })
+    thread.worker.once('exit', code => this.#died(index, thread, code))
+    return once(thread.worker, 'online')
+  }
+
+  /** @param code the exit code, where it is known */
+  #died(index: KhelperIndex, thread: Thread, code: number | undefined): void {
+    if (this.#threads[index] !== thread) return
+    const { words } = this.#memory
+    const row = this.#memory.khelper(index)
+    this.#threads[index] = undefined
+    this.#failedStarts = words[row + Khelper.STATE] === KhelperState.STARTING ? this.#failedStarts + 1 : 0
+    Atomics.store(words, row + Khelper.STATE, KhelperState.NONE)
+    this.#memory.idleKhelpers.forget(index)
+    this.#completeHeld(row, thread, code)
+    if (this.#stopped) return
+    if (index < this.#options.khelpers) this.#replace(index)
+    // A wake-up may have been spent on the dead.
+    this.#memory.idleKhelpers.wakeUp()
+  }
+
+  /** Ends the call that a dead khelper held, or hands its program on to the wait_for_helper thread. */
+  #completeHeld(row: number, thread: Thread, code: number | undefined): void {
+    const { words } = this.#memory
+    const current = Math.abs(Atomics.exchange(words, row + Khelper.CURRENT, 0))
+    const starting = Atomics.exchange(words, row + Khelper.STARTING, 0)
+    if (current === 0) return
+    const slot = (current - 1) as SlotIndex
+    if ((words[this.#memory.slot(slot) + Slot.FLAGS] ?? 0) & SlotFlag.IN_THREAD) {
+      this.#completer.umhComplete(slot, inThreadStatus(thread, code))
+      return
+    }
+    const recovered =
+      this.#libc !== undefined &&
+      starting > 0 &&
+      recoverLaunch(this.#memory, this.#libc, this.#completer, slot, starting - 1)
+    if (recovered) this.wakeReaper()
+    else this.#completer.fail(slot, errno('EOWNERDEAD'), Step.KHELPER)
+  }
+
+  #replace(index: KhelperIndex): void {
+    if (this.#failedStarts === 0) {
+      this.#restart(index)
+      return
+    }
+    // Threads do not come up, for want of memory most likely: not at once again, and not for ever in vain.
+    if (this.#failedStarts >= FAILED_STARTS && this.khelpers === 0) this.#failQueued()
+    setTimeout(() => {
+      if (!this.#stopped && this.#threads[index] === undefined) this.#restart(index)
+    }, RESTART_MS).unref()
+  }
+
+  #restart(index: KhelperIndex): void {
+    try {
+      this.#start(index).catch(() => {})
+    } catch {
+      this.#failedStarts += 1
+      this.#replace(index)
+    }
+  }
+
+  #failQueued(): void {
+    for (let slot = this.#memory.queue.pop(); slot !== undefined; slot = this.#memory.queue.pop()) {
+      this.#completer.fail(slot as SlotIndex, errno('EAGAIN'), Step.KHELPER)
+    }
+  }
+
+  /** Signals for in-thread helpers that other threads have asked for. */
+  #deliverSignals(): void {
+    const { words } = this.#memory
+    if (Atomics.exchange(words, this.#memory.control(Control.KILL_REQUESTS), 0) === 0) return
+    for (let index = 0; index < this.#threads.length; index += 1) {
+      const current = Atomics.load(words, this.#memory.khelper(index as KhelperIndex) + Khelper.CURRENT)
+      if (current <= 0) continue
+      const slot = (current - 1) as SlotIndex
+      const signal = Atomics.exchange(words, this.#memory.slot(slot) + Slot.KILL_REQUEST, 0)
+      if (signal !== 0) this.signalInThread(slot, signal)
+    }
+  }
+
+  /** A blocked thread hears of no `exit` event: Linux tells in /proc whether a thread is there. */
+  #lookForDead(): void {
+    if (!THREADS_IN_PROC) return
+    const { words } = this.#memory
+    for (const [index, thread] of this.#threads.entries()) {
+      if (thread === undefined) continue
+      const row = this.#memory.khelper(index as KhelperIndex)
+      const id = words[row + Khelper.THREAD_ID] ?? 0
+      if (id === 0 || existsSync(`/proc/self/task/${id}`)) continue
+      this.#died(index as KhelperIndex, thread, undefined)
+    }
+  }
+
+  /** Calls wait, and each khelper has been at one and the same call since the last look: one is added. */
+  #addIfStuck(): void {
+    const now = performance.now()
+    if (now - this.#looked < STUCK_MS || this.#stopped) return
+    this.#looked = now
+    const { words, queue } = this.#memory
+    let stuck = queue.size > 0
+    let free = -1
+    for (let index = 0; index < this.#memory.size.khelpers; index += 1) {
+      if (this.#threads[index] === undefined) {
+        if (free < 0) free = index
+        continue
+      }
+      const row = this.#memory.khelper(index as KhelperIndex)
+      const taken = Atomics.load(words, row + Khelper.TAKEN)
+      // One that is coming up, or is between two calls, will take the next.
+      if (taken !== this.#takenBefore[index] || Atomics.load(words, row + Khelper.CURRENT) === 0) stuck = false
+      this.#takenBefore[index] = taken
+    }
+    if (stuck && free >= 0) this.#restart(free as KhelperIndex)
+  }
+}
+
+/** The wait status of an in-thread helper whose thread has gone. */
+function inThreadStatus({ killedBy, error }: Thread, code: number | undefined): number {
+  if (killedBy !== undefined) return killedBy
+  // A thread that exits by itself has told its status: this one ran out of memory.
+  if (code === undefined || error?.code === 'ERR_WORKER_OUT_OF_MEMORY') return SIGABRT
+  return (error === undefined ? code & 0xff : 1) << EXIT_SHIFT
+}

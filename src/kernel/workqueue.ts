@@ -1,0 +1,62 @@
+/**
+ * khelper_wq: the queue of calls, and what Linux promises of a workqueue.
+ *
+ * A work item is a descriptor slot. Its PENDING bit is the state QUEUED, which the khelper clears before
+ * it executes the item. There is room for every slot at once, so queueing never fails.
+ */
+import { Control, type Memory, Slot, type SlotIndex, SlotState } from './memory.js'
+import { until } from './wait-until.js'
+
+/**
+ * Queues a set-up call, and wakes a khelper if one sleeps. Everything written before it is seen by
+ * whoever executes the call.
+ * @returns false if it is pending already: it is then run once, at its place in the queue
+ */
+export function queueWork(memory: Memory, slot: SlotIndex): boolean {
+  const state = memory.slot(slot) + Slot.STATE
+  if (Atomics.compareExchange(memory.words, state, SlotState.SETUP, SlotState.QUEUED) !== SlotState.SETUP) {
+    return false
+  }
+  if (!memory.queue.push(slot)) throw new Error('khelper_wq has room for every descriptor, and is full')
+  memory.idleKhelpers.wakeUp()
+  return true
+}
+
+/**
+ * Withdraws a call that no khelper has taken up yet. It still ends, with -ECANCELED, once a khelper finds it.
+ * @returns whether it was pending
+ */
+export function cancelWork(memory: Memory, slot: SlotIndex): boolean {
+  const state = memory.slot(slot) + Slot.STATE
+  return (
+    Atomics.compareExchange(memory.words, state, SlotState.QUEUED, SlotState.CANCELLED) === SlotState.QUEUED
+  )
+}
+
+/** Resolves when every call that is queued now has been executed; what is queued later is not waited for. */
+export async function flushWorkqueue(memory: Memory): Promise<void> {
+  const { words } = memory
+  let pending: (readonly [slot: SlotIndex, generation: number])[] = []
+  for (let index = 0; index < memory.size.descriptors; index += 1) {
+    const slot = index as SlotIndex
+    if (isPending(memory, slot)) pending.push([slot, words[memory.slot(slot) + Slot.GENERATION] ?? 0])
+  }
+  const executed = () => {
+    pending = pending.filter(
+      ([slot, generation]) =>
+        isPending(memory, slot) && words[memory.slot(slot) + Slot.GENERATION] === generation,
+    )
+    return pending.length === 0
+  }
+  Atomics.add(words, memory.control(Control.FLUSHERS), 1)
+  try {
+    await until(words, memory.control(Control.FLUSHED), executed, Number.POSITIVE_INFINITY)
+  } finally {
+    Atomics.sub(words, memory.control(Control.FLUSHERS), 1)
+  }
+}
+
+function isPending(memory: Memory, slot: SlotIndex): boolean {
+  const state = Atomics.load(memory.words, memory.slot(slot) + Slot.STATE)
+  return state === SlotState.QUEUED || state === SlotState.EXECUTING || state === SlotState.CANCELLED
+}

@@ -1,0 +1,50 @@
+/**
+ * The C library by FFI: the only importer of koffi.
+ *
+ * Everything here is a synchronous call that the calling thread makes by itself: koffi's asynchronous
+ * calls and callbacks are not safe in worker threads. Addresses travel as numbers (they fit in 53 bits),
+ * so that a call allocates nothing.
+ */
+import { createRequire } from 'node:module'
+import { arch, platform } from 'node:process'
+
+/** A pointer as a number; 0 is NULL. */
+export type Address = number
+
+/** A function of the C library: takes numbers and addresses. */
+type Call = (...args: readonly (number | ArrayBufferView | string | null)[]) => number
+
+/** What a binding module can do for us: find functions, tell addresses and the last error number. */
+export interface Library {
+  /** @param prototype in C, pointers as `void *` (views and strings) or `uintptr_t` (addresses) */
+  func(prototype: string): Call
+  addressOf(view: ArrayBufferView): Address
+  /** The calling thread's `errno`; read it right after the call that failed. */
+  errno(): number
+}
+
+/** The part of koffi's face that is used here. */
+interface Koffi {
+  load(path: null): { func(prototype: string): Call }
+  address(value: ArrayBufferView): bigint | number
+  errno(): number
+}
+
+/** Layouts below (rusage, pointers, epoll_event) are those of 64-bit little-endian Linux. */
+const ARCHITECTURES: readonly string[] = ['x64', 'arm64', 'riscv64', 'loong64']
+
+/**
+ * Loads the C library of this process.
+ * @throws Error that says in one sentence what is missing
+ */
+export function loadLibrary(): Library {
+  if (platform !== 'linux') throw new Error(`posix_spawn with pidfd needs Linux, this is ${platform}`)
+  if (!ARCHITECTURES.includes(arch)) throw new Error(`no layouts for the ${arch} architecture`)
+  const koffi = createRequire(import.meta.url)('koffi') as Koffi
+  const library = koffi.load(null)
+  return {
+    func: prototype => library.func(prototype),
+    addressOf: view => Number(koffi.address(view)),
+    errno: () => koffi.errno(),
+  }
+}

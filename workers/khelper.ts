@@ -1,0 +1,124 @@
+/**
+ * A khelper thread: takes calls from khelper_wq, one after the other, and executes them.
+ *
+ * While there is nothing to do it blocks on the wait queue, having looked at khelper_wq once more. It may
+ * block only if its event loop has nothing to do either: while children of node:child_process run here, or
+ * timers and sockets that an in-thread helper left behind, it awaits the wait queue instead.
+ */
+import { workerData } from 'node:worker_threads'
+import { Backoff } from '../src/atomics-sync/index.js'
+import { binfmt } from '../src/exec/binfmt.js'
+import { Completer } from '../src/kernel/complete.js'
+import {
+  Control,
+  Khelper,
+  type KhelperIndex,
+  KhelperState,
+  Launcher,
+  Memory,
+  RunState,
+  Slot,
+  SlotFlag,
+  type SlotIndex,
+  SlotState,
+  Step,
+} from '../src/kernel/memory.js'
+import type { KhelperData } from '../src/kernel/supervisor.js'
+import { errno, loadLibc } from '../src/libc/index.js'
+
+/** Calls between two looks at what in-thread helpers have left to the event loop. */
+const CALLS_PER_TURN = 256
+const EXIT_SHIFT = 8
+
+const { buffer, khelper, scratch, retireAfter } = workerData as KhelperData
+const memory = Memory.attach(buffer)
+const { words, queue, idleKhelpers } = memory
+const row = memory.khelper(khelper as KhelperIndex)
+const runState = memory.control(Control.RUN_STATE)
+const completer = new Completer(memory)
+const posix = words[memory.control(Control.LAUNCHER)] === Launcher.POSIX_SPAWN
+const libc = posix ? loadLibc() : undefined
+const handlers = binfmt(memory, completer, khelper as KhelperIndex, libc, scratch)
+
+/** Holds the event loop open while it only awaits the wait queue, which does not. */
+const open = setInterval(() => {}, 2 ** 30)
+const resourcesAtStart = process.getActiveResourcesInfo().length
+
+/** An in-thread helper that exits ends this thread: its call has its status. What else it held is the supervisor's. */
+process.on('exit', code => {
+  handlers.close()
+  const current = Atomics.load(words, row + Khelper.CURRENT)
+  const slot = (current - 1) as SlotIndex
+  if (current > 0 && inThread(slot) && Atomics.compareExchange(words, row + Khelper.CURRENT, current, 0) === current) {
+    completer.umhComplete(slot, (code & 0xff) << EXIT_SHIFT)
+  }
+  Atomics.store(words, row + Khelper.STATE, KhelperState.DEAD)
+})
+
+const inThread = (slot: SlotIndex) => ((words[memory.slot(slot) + Slot.FLAGS] ?? 0) & SlotFlag.IN_THREAD) !== 0
+
+const stopping = () => Atomics.load(words, runState) >= RunState.STOPPED
+const ready = () => queue.size > 0 || stopping()
+
+function mustTurn(): boolean {
+  return handlers.busy || (handlers.inThreadUsed && process.getActiveResourcesInfo().length > resourcesAtStart)
+}
+
+/** Executes one call; a promise if that takes a turn of the event loop. */
+function execute(slot: SlotIndex): Promise<void> | undefined {
+  const slotRow = memory.slot(slot)
+  Atomics.store(words, row + Khelper.CURRENT, slot + 1)
+  Atomics.add(words, row + Khelper.TAKEN, 1)
+  words[slotRow + Slot.KHELPER] = khelper + 1
+  const before = Atomics.compareExchange(words, slotRow + Slot.STATE, SlotState.QUEUED, SlotState.EXECUTING)
+  if (before === SlotState.CANCELLED) {
+    completer.fail(slot, errno('ECANCELED'), Step.NONE)
+    return undefined
+  }
+  return handlers.execute(slot)
+}
+
+function executed(): void {
+  if (Atomics.load(words, row + Khelper.CURRENT) !== 0) Atomics.store(words, row + Khelper.CURRENT, 0)
+  if (Atomics.load(words, memory.control(Control.FLUSHERS)) > 0) {
+    Atomics.add(words, memory.control(Control.FLUSHED), 1)
+    Atomics.notify(words, memory.control(Control.FLUSHED))
+  }
+}
+
+const turnOfEventLoop = () => new Promise<void>(resolve => setImmediate(resolve))
+
+async function work(): Promise<void> {
+  const backoff = new Backoff()
+  let calls = 0
+  for (;;) {
+    const slot = queue.pop()
+    if (slot !== undefined) {
+      const executing = execute(slot as SlotIndex)
+      if (executing !== undefined) await executing
+      executed()
+      backoff.reset()
+      calls += 1
+      if (calls % CALLS_PER_TURN === 0 && mustTurn()) await turnOfEventLoop()
+    } else if (stopping()) {
+      break
+    } else if (backoff.spin()) {
+      // More often than not the next call comes soon.
+    } else if (mustTurn()) {
+      const rung = idleKhelpers.listen(khelper, ready)
+      if (rung !== null) await rung
+      else await turnOfEventLoop()
+    } else {
+      const woken = idleKhelpers.sleep(khelper, ready, retireAfter)
+      if (woken === 'timed-out') break
+      backoff.reset()
+    }
+  }
+  await handlers.drained()
+}
+
+Atomics.store(words, row + Khelper.THREAD_ID, libc?.gettid() ?? 0)
+Atomics.store(words, row + Khelper.STATE, KhelperState.RUNNING)
+Atomics.notify(words, row + Khelper.STATE)
+await work()
+clearInterval(open)
