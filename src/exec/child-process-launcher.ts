@@ -261,6 +261,8 @@ function environmentObject(envp: readonly string[]): Record<string, string> {
 function connected(path: string): Promise<Socket> {
   return new Promise((resolve, reject) => {
     const socket = connect(path)
+    // What comes is the helper's to read, not ours.
+    socket.pause()
     socket.once('connect', () => resolve(socket.off('error', reject)))
     socket.once('error', reject)
   })

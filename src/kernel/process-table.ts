@@ -12,7 +12,7 @@
  */
 import { Control, type Memory, Process, type ProcessIndex, ProcessState } from './memory.js'
 
-/** How often a thread looks again while another sends a signal; one that died doing so must not block us. */
+/** How often a thread looks again while another is at a row; one that died doing so must not block us. */
 const SIGNALLING_LOOKS = 100_000
 
 /** Takes a row for a process about to be started; -1 if there is none left. */
@@ -67,7 +67,8 @@ export function signalProcess(
       ProcessState.LIVE,
       ProcessState.SIGNALLING,
     )
-    if (before === ProcessState.SIGNALLING) continue
+    // Somebody else's system call, or the last steps of its launch: over in a moment.
+    if (before === ProcessState.SIGNALLING || before === ProcessState.STARTING) continue
     if (before !== ProcessState.LIVE) return false
     try {
       if (words[row + Process.GENERATION] !== generation) return false

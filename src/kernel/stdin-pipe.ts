@@ -17,6 +17,8 @@ export interface PipeEnd {
   readonly fd: number
   /** The socket to connect to. */
   readonly path?: string
+  /** The helper was not started and will not connect: brings the stream to its end. */
+  abandon?(): void
 }
 
 let serial = 0
@@ -43,7 +45,7 @@ export class StdinPipes {
   toHelper(): PipeEnd & { readonly writable: Writable } {
     if (this.#libc !== undefined) return this.create()
     const through = new PassThrough()
-    return { ...this.#listen(socket => pipeline(through, socket, () => {}), through), writable: through }
+    return { ...this.#listen(socket => pipeline(through, socket.resume(), () => {}), through), writable: through }
   }
 
   /** A stream from a helper. */
@@ -53,7 +55,7 @@ export class StdinPipes {
       return { kind: Stdio.OWNED_FD, fd: write, readable: stream(read, 'read') }
     }
     const through = new PassThrough()
-    return { ...this.#listen(socket => pipeline(socket, through, () => {}), through), readable: through }
+    return { ...this.#listen(socket => pipeline(socket.end(), through, () => {}), through), readable: through }
   }
 
   /** A pipe that holds `bytes` and nothing more; undefined if they do not fit into one. */
@@ -98,8 +100,11 @@ export class StdinPipes {
     server.on('error', error => through.destroy(error))
     server.listen({ path, exclusive: true })
     server.unref()
-    through.once('close', () => server.close())
-    return { kind: Stdio.SOCKET, fd: 0, path }
+    const abandon = () => {
+      server.close()
+      through.end().resume()
+    }
+    return { kind: Stdio.SOCKET, fd: 0, path, abandon }
   }
 }
 
@@ -107,7 +112,5 @@ export class StdinPipes {
 const PIPE_BYTES = 65_536
 
 function stream(fd: number, direction: 'read' | 'write'): Socket {
-  const socket = new Socket({ fd, readable: direction === 'read', writable: direction === 'write' })
-  // A helper that leaves its input unread is not an error of the service; whoever cares listens.
-  return socket
+  return new Socket({ fd, readable: direction === 'read', writable: direction === 'write' })
 }

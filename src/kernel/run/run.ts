@@ -231,16 +231,11 @@ class RunCall implements Ending, DescriptorWaiter {
   #finish(outcome: Outcome, captured: Captured): void {
     this.#ended = true
     this.#settled()
-    if (outcome.retval < 0) this.#endStreams()
+    if (outcome.retval < 0) this.stdio?.abandon()
     const result = makeResult(this.#args, outcome, captured, this.#termination(), this.#duration())
     const error = this.#args.reject ? makeError(this.#args, outcome, result) : undefined
     if (error === undefined) this.resolve(result)
     else this.reject(error)
-  }
-
-  /** No program: its streams are at their end. */
-  #endStreams(): void {
-    this.stdio?.stdin?.destroy()
   }
 
   /** Takes back what could still end the call. */

@@ -13,8 +13,10 @@ export interface RunStdio {
   readonly stdin: Writable | null
   readonly stdout: Readable | null
   readonly stderr: Readable | null
-  /** The call will not be started: closes the helper's ends, and the caller's with them. */
+  /** The call was not queued: closes the helper's ends, and the caller's with them. */
   discard(): void
+  /** The program was not started: brings the caller's ends to their end. */
+  abandon(): void
 }
 
 const IGNORE: StdioEntry = { kind: Stdio.IGNORE, fd: 0 }
@@ -24,8 +26,15 @@ export function openStdio(pipes: StdinPipes, args: RunArguments): RunStdio {
   const ends: PipeEnd[] = []
   const streams: (Readable | Writable)[] = []
   const discard = () => {
-    for (const end of ends) pipes.discard(end)
+    for (const end of ends) {
+      pipes.discard(end)
+      end.abandon?.()
+    }
     for (const stream of streams) stream.destroy()
+  }
+  const abandon = () => {
+    for (const end of ends) end.abandon?.()
+    for (const stream of streams) if ('writable' in stream && stream.writable) stream.destroy()
   }
   const output = (target: OutputTarget, number: number): [StdioEntry, Readable | null] => {
     if (target !== 'pipe') return [outputEntry(target, number), null]
@@ -38,7 +47,7 @@ export function openStdio(pipes: StdinPipes, args: RunArguments): RunStdio {
     const [stdinEntry, stdin] = openStdin(pipes, args, ends, streams)
     const [stdoutEntry, stdout] = output(args.stdout, 1)
     const [stderrEntry, stderr] = output(args.stderr, 2)
-    return { entries: [stdinEntry, stdoutEntry, stderrEntry], stdin, stdout, stderr, discard }
+    return { entries: [stdinEntry, stdoutEntry, stderrEntry], stdin, stdout, stderr, discard, abandon }
   } catch (error) {
     discard()
     throw error

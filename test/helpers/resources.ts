@@ -1,0 +1,42 @@
+/**
+ * What this process holds, to compare before and after.
+ */
+import { readdirSync, readFileSync } from 'node:fs'
+
+export const openFds = (): number => readdirSync('/proc/self/fd').length
+export const threads = (): number => readdirSync('/proc/self/task').length
+
+/** Children of this process that nobody has reaped. */
+export function zombies(): number {
+  let count = 0
+  for (const pid of readdirSync('/proc')) {
+    if (!/^\d+$/.test(pid)) continue
+    try {
+      const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
+      const [state, parent] = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+      if (state === 'Z' && Number(parent) === process.pid) count += 1
+    } catch {
+      // It has gone meanwhile.
+    }
+  }
+  return count
+}
+
+/** Waits until `condition` holds; fails after a generous time, with what was waited for. */
+export async function eventually(what: string, condition: () => boolean): Promise<void> {
+  const deadline = Date.now() + 30_000
+  while (!condition()) {
+    if (Date.now() > deadline) throw new Error(`still not so after 30 s: ${what}`)
+    await new Promise(resolve => setTimeout(resolve, 5))
+  }
+}
+
+/** Whether a process is there and no zombie. */
+export function alive(pid: number): boolean {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    return stat.slice(stat.lastIndexOf(')') + 2, stat.lastIndexOf(')') + 3) !== 'Z'
+  } catch {
+    return false
+  }
+}
