@@ -1,0 +1,26 @@
+/**
+ * Words as a shell would read them back: for joblogs and for what `-t` prints.
+ */
+
+const PLAIN = /^[A-Za-z0-9_@%+=:,./-]+$/
+// biome-ignore lint/suspicious/noControlCharactersInRegex: these are what makes a word not fit on its line
+const CONTROL = /[\x00-\x1f\x7f]/
+
+/** One word on one line: plain, in single quotes, or in $'…' where it has control characters. */
+export function quoteWord(word: string): string {
+  if (PLAIN.test(word)) return word
+  if (!CONTROL.test(word)) return `'${word.replaceAll("'", "'\\''")}'`
+  let quoted = ''
+  for (const character of word) quoted += escape(character)
+  return `$'${quoted}'`
+}
+
+export const quoteCommand = (words: readonly string[]): string => words.map(quoteWord).join(' ')
+
+function escape(character: string): string {
+  if (character === '\\' || character === "'") return `\\${character}`
+  if (character === '\n') return '\\n'
+  if (character === '\t') return '\\t'
+  if (!CONTROL.test(character)) return character
+  return `\\x${character.charCodeAt(0).toString(16).padStart(2, '0')}`
+}
