@@ -29,6 +29,8 @@ const BYTES = 8
 /** UINT_MAX in a signed word. */
 const ALL = -1
 const FOREVER = Number.POSITIVE_INFINITY
+/** A timer that is there to be there. */
+const LONG_MS = 2 ** 30
 
 /** A wait was broken by a signal; the kernel's own error number, negated (include/linux/errno.h). */
 export const ERESTARTSYS = 512
@@ -128,7 +130,8 @@ export class Completion {
     return this.#block(timeout, signal, undefined)
   }
 
-  // The awaiting forms, with the same results. Awaiting alone does not keep an event loop alive.
+  // The awaiting forms, with the same results. One that has a timeout keeps its event loop alive until it is over;
+  // one without does not, or a completion that nobody completes would keep a process for ever.
 
   async waitAsync(): Promise<void> {
     await this.#await(FOREVER, undefined, undefined)
@@ -188,6 +191,7 @@ export class Completion {
   ): Promise<number> {
     if (this.tryWait()) return remaining(timeout)
     const deadline = performance.now() + timeout
+    const open = timeout === FOREVER ? undefined : setInterval(() => {}, LONG_MS)
     const giveUp = () => this.interruptAll()
     signal?.addEventListener('abort', giveUp)
     interrupt?.addEventListener('abort', giveUp)
@@ -203,6 +207,7 @@ export class Completion {
       }
     } finally {
       Atomics.sub(this.#words, WAITERS, 1)
+      clearInterval(open)
       signal?.removeEventListener('abort', giveUp)
       interrupt?.removeEventListener('abort', giveUp)
     }

@@ -6,9 +6,11 @@
  * must not go before they have, or they would stay zombies for ever.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
-import { closeSync, openSync, statSync, writeSync } from 'node:fs'
+import { closeSync, existsSync, openSync, readSync, statSync, writeSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
 import { constants } from 'node:os'
+import { resolve } from 'node:path'
+import { platform } from 'node:process'
 import type { Readable } from 'node:stream'
 import { type CapturedStream, markByName, scratchFile } from '../kernel/captured.js'
 import type { Completer } from '../kernel/complete.js'
@@ -32,6 +34,9 @@ import { type StringPayload, StringPayloadReader } from './string-payload.js'
 const STDIO_COUNT = 3
 const EXIT_SHIFT = 8
 const PRIVATE = 0o600
+const ELF = Buffer.from('\x7fELF', 'latin1')
+/** There where more than ELF and #! may be executed (binfmt_misc). */
+const OTHER_FORMATS = '/proc/sys/fs/binfmt_misc/register'
 
 /** One captured stream: its bytes go into a scratch file as they come. */
 interface Capture {
@@ -138,12 +143,14 @@ export class ChildProcessLauncher {
         stdio,
         detached: (flags & (SlotFlag.FOREGROUND | SlotFlag.IN_THREAD)) === 0,
       }
-      const child = spawn(this.#program(flags, payload), args, options)
+      const program = this.#program(flags, payload)
+      if (!isProgram(resolve(payload.cwd ?? '.', program))) throw new LaunchFailure(errno('ENOEXEC'), Step.EXECVE)
+      const child = spawn(program, args, options)
       this.#children.add(child)
       this.#follow(slot, child)
-      await new Promise<void>(resolve => {
-        child.once('spawn', resolve)
-        child.once('error', () => resolve())
+      await new Promise<void>(done => {
+        child.once('spawn', done)
+        child.once('error', () => done())
       })
     } finally {
       for (const fd of opened) closeStdioFile(fd)
@@ -247,6 +254,27 @@ function signalGroup(child: ChildProcess, signal: number): void {
 /** As wait4(2) has it. Whether a core was dumped Node does not tell. */
 function waitStatus(code: number | null, signal: NodeJS.Signals | null): number {
   return signal === null ? (code ?? 0) << EXIT_SHIFT : constants.signals[signal]
+}
+
+/**
+ * libuv gives a file that execve refuses with ENOEXEC to the shell, as execvp(3) does. Neither the kernel nor
+ * posix_spawn does, so it is refused here.
+ */
+function isProgram(path: string): boolean {
+  if (platform !== 'linux' || existsSync(OTHER_FORMATS)) return true
+  const start = Buffer.alloc(ELF.byteLength)
+  try {
+    const fd = openSync(path, 'r')
+    try {
+      readSync(fd, start)
+    } finally {
+      closeSync(fd)
+    }
+  } catch {
+    // Missing, a folder, or executable without being readable: spawn itself says what is wrong, if anything is.
+    return true
+  }
+  return start.equals(ELF) || start.toString('latin1', 0, 2) === '#!'
 }
 
 function environmentObject(envp: readonly string[]): Record<string, string> {
