@@ -143,7 +143,11 @@ class RunCall implements Ending, DescriptorWaiter {
       return
     }
     signal?.addEventListener('abort', this.#abort, { once: true })
-    this.#host.caller.setup(this)
+    try {
+      this.#host.caller.setup(this)
+    } catch (error) {
+      this.failed(error)
+    }
   }
 
   failed(error: unknown): void {

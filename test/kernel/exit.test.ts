@@ -1,0 +1,114 @@
+/**
+ * How a process ends that has a kernel.
+ */
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
+import { test } from 'node:test'
+import { eventually } from '../helpers/resources.js'
+import { inThreadHelper, temporary, write } from '../helpers/temporary.js'
+
+const INDEX = new URL('../../src/index.js', import.meta.url).href
+/** An end that takes longer hangs; a prompt one is told by the order of things, not by the clock. */
+const HANGS_MS = 20_000
+
+async function end(name: string, source: string) {
+  const file = write(`${name}.mjs`, `import { boot, UMH_NO_WAIT } from '${INDEX}'\n${source}`)
+  const child = spawn(process.execPath, [file], { timeout: HANGS_MS, killSignal: 'SIGKILL' })
+  let stderr = ''
+  child.stderr.on('data', chunk => {
+    stderr += chunk
+  })
+  child.stdout.resume()
+  const [code, signal] = await once(child, 'close')
+  return { code, signal, stderr }
+}
+
+const endless = inThreadHelper('export default () => { for (;;); }')
+const inFlight = `
+  const all = Array.from({ length: 20 }, () => kernel.run('sleep', ['3600'], { stdout: 'ignore', stderr: 'ignore' }))
+  all.push(kernel.run('${endless}'), kernel.run('${endless}'))
+  for (const helper of all) helper.catch(() => {})
+  all[0].pid`
+
+for (const launcher of ['posix_spawn', 'child_process']) {
+  test(`launcher ${launcher}: a script that boots and falls off its end exits by itself`, async () => {
+    assert.equal((await end('idle', `boot({ launcher: '${launcher}' })`)).code, 0)
+  })
+
+  test(`launcher ${launcher}: calls in flight keep the process; when they have ended it exits by itself`, async () => {
+    const path = temporary(`kept-${launcher}`)
+    const script = `const kernel = boot({ launcher: '${launcher}' })
+      kernel.run('sh', ['-c', 'sleep 0.3; echo done > ${path}'])`
+    assert.equal((await end('kept', script)).code, 0)
+    assert.equal(readFileSync(path, 'utf8'), 'done\n')
+  })
+
+  test(`launcher ${launcher}: a helper that is not waited for is started all the same`, async () => {
+    const path = temporary(`no-wait-${launcher}`)
+    const script = `const kernel = boot({ launcher: '${launcher}' })
+      kernel.callUsermodehelper('/bin/sh', ['sh', '-c', 'echo done > ${path}'], [], UMH_NO_WAIT)`
+    assert.equal((await end('no-wait', script)).code, 0)
+    await eventually('it has run', () => readable(path))
+  })
+
+  test(`launcher ${launcher}: process.exit with helpers in flight`, async () => {
+    const script = `const kernel = boot({ launcher: '${launcher}' }); ${inFlight}; process.exit(3)`
+    assert.equal((await end('exit', script)).code, 3)
+  })
+
+  test(`launcher ${launcher}: an uncaught exception with helpers in flight`, async () => {
+    const script = `const kernel = boot({ launcher: '${launcher}' }); ${inFlight}; throw new Error('uncaught')`
+    const { code, stderr } = await end('uncaught', script)
+    assert.equal(code, 1)
+    assert.match(stderr, /Error: uncaught/)
+  })
+}
+
+test('process.exit takes less than 200 ms with helpers in flight', async t => {
+  const script = `const kernel = boot(); ${inFlight}
+    setTimeout(() => { process.stdout.write('now'); process.exit() }, 200)`
+  const file = write('prompt.mjs', `import { boot } from '${INDEX}'\n${script}`)
+  const child = spawn(process.execPath, [file], { timeout: HANGS_MS, killSignal: 'SIGKILL' })
+  await once(child.stdout, 'data')
+  const asked = performance.now()
+  const [code] = await once(child, 'exit')
+  assert.equal(code, 0)
+  // Told, not asserted: other work on the machine would fail it.
+  t.diagnostic(`exited after ${(performance.now() - asked).toFixed(0)} ms`)
+})
+
+test('a kernel that was booted on a worker thread ends with that thread', async () => {
+  const script = `
+    import { Worker } from 'node:worker_threads'
+    const worker = new Worker(\`import('${INDEX}').then(({ boot }) => {
+      const kernel = boot()
+      kernel.run('sleep', ['3600']).catch(() => {})
+      kernel.run('true').then(() => require('node:worker_threads').parentPort.postMessage('up'))
+    })\`, { eval: true })
+    worker.once('message', () => worker.terminate())`
+  assert.equal((await end('worker', script)).code, 0)
+})
+
+test('from a script given on the command line', async () => {
+  const child = spawn(process.execPath, [
+    '--input-type=module',
+    '-e',
+    `import { boot } from '${INDEX}'; const kernel = boot(); console.log((await kernel.run('echo', ['hi'])).stdout)`,
+  ])
+  let stdout = ''
+  child.stdout.on('data', chunk => {
+    stdout += chunk
+  })
+  const [code] = await once(child, 'close')
+  assert.deepEqual([code, stdout], [0, 'hi\n\n'])
+})
+
+function readable(path: string): boolean {
+  try {
+    return readFileSync(path, 'utf8') === 'done\n'
+  } catch {
+    return false
+  }
+}

@@ -1,0 +1,68 @@
+/**
+ * A khelper thread that dies at any point: what it held ends, another takes its place, nothing hangs.
+ */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { UMH_WAIT_PROC } from '../../src/kernel/constants.js'
+import { Khelper, type KhelperIndex, Memory } from '../../src/kernel/memory.js'
+import { boot } from '../../src/index.js'
+import { errno } from '../../src/libc/index.js'
+import { eventually, openFds, threads, zombies } from '../helpers/resources.js'
+import { inThreadHelper } from '../helpers/temporary.js'
+
+test('khelpers that die again and again under load: every call ends, with its result or an error', async () => {
+  const before = { fds: openFds(), threads: threads() }
+  const kernel = boot({ khelpers: 2 })
+  await kernel.ready
+  // The thread ends between two steps of whatever it is doing: an exception in a timer of its own.
+  const bomb = inThreadHelper('export default () => { setTimeout(() => { throw new Error("dies") }, 1) }')
+  const retvals = new Map<number, number>()
+  let left = 1500
+  await Promise.all(
+    Array.from({ length: 16 }, async (_, lane) => {
+      while (left > 0) {
+        left -= 1
+        const die = lane === 0 && left % 3 === 0
+        const retval = die
+          ? await kernel.callUsermodehelper(bomb, ['x'], [], UMH_WAIT_PROC)
+          : (await kernel.run('/bin/echo', ['x'], { reject: false })).retval
+        retvals.set(retval, (retvals.get(retval) ?? 0) + 1)
+      }
+    }),
+  )
+  for (const retval of retvals.keys()) assert.ok([0, 256, -errno('EOWNERDEAD')].includes(retval), `${retval}`)
+  assert.ok((retvals.get(0) ?? 0) > 1000)
+  const { capacity, available } = kernel.stats().descriptors
+  assert.equal(available, capacity)
+  await eventually('two khelpers are there', () => kernel.stats().khelpers >= 2)
+  await eventually('every process has been reaped', () => kernel.stats().processes === 0)
+  assert.equal(zombies(), 0)
+  await kernel.shutdown()
+  await eventually('every descriptor is closed', () => openFds() <= before.fds)
+  await eventually('every thread has gone', () => threads() <= before.threads)
+})
+
+test('a khelper that is ended from outside while it launches programs', async () => {
+  const kernel = boot({ khelpers: 2 })
+  await kernel.ready
+  const memory = Memory.attach(kernel.handle.memory)
+  const killer = inThreadHelper('export default () => { for (;;); }')
+  let ended = 0
+  const calls = Array.from({ length: 600 }, () =>
+    kernel.run('/bin/true', [], { reject: false }).then(({ retval }) => {
+      ended += 1
+      return retval
+    }),
+  )
+  // In-thread helpers that are killed at once, between the programs.
+  const killed = Array.from({ length: 30 }, (_, delay) =>
+    kernel.run(killer, [], { timeout: delay % 5, reject: false }).then(({ signalCode }) => signalCode),
+  )
+  assert.deepEqual(new Set(await Promise.all(killed)), new Set(['SIGTERM']))
+  assert.deepEqual(new Set(await Promise.all(calls)), new Set([0]))
+  assert.equal(ended, 600)
+  for (let khelper = 0; khelper < 2; khelper += 1) {
+    assert.equal(Atomics.load(memory.words, memory.khelper(khelper as KhelperIndex) + Khelper.CURRENT), 0)
+  }
+  await kernel.shutdown()
+})
