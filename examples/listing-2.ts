@@ -1,7 +1,13 @@
 /**
  * The article's second listing, line by line: setup, then exec.
  */
-import { ENOMEM, GFP_ATOMIC, UMH_WAIT_PROC, call_usermodehelper_exec, call_usermodehelper_setup } from 'khelper/linux'
+import {
+  call_usermodehelper_exec,
+  call_usermodehelper_setup,
+  ENOMEM,
+  GFP_ATOMIC,
+  UMH_WAIT_PROC,
+} from 'khelper/linux'
 
 async function umh_test(): Promise<number> {
   const argv = ['/usr/bin/logger', 'help!', null] as const

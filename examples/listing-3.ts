@@ -1,7 +1,7 @@
 /**
  * The article's third listing, line by line: setup and exec in one call.
  */
-import { UMH_WAIT_PROC, call_usermodehelper } from 'khelper/linux'
+import { call_usermodehelper, UMH_WAIT_PROC } from 'khelper/linux'
 
 async function umh_test(): Promise<number> {
   const argv = ['/usr/bin/logger', 'help!', null] as const

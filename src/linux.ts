@@ -175,7 +175,11 @@ export async function call_usermodehelper_pipe(
   envp: StringVector | null,
 ): Promise<{ readonly retval: number; readonly filp: Writable | null }> {
   try {
-    const { retval, stdin } = await default_kernel().callUsermodehelperPipe(path, vector(argv), environment(envp))
+    const { retval, stdin } = await default_kernel().callUsermodehelperPipe(
+      path,
+      vector(argv),
+      environment(envp),
+    )
     return { retval, filp: stdin }
   } catch (error) {
     return { retval: systemErrno(error), filp: null }

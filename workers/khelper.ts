@@ -49,19 +49,26 @@ process.on('exit', code => {
   handlers.close()
   const current = Atomics.load(words, row + Khelper.CURRENT)
   const slot = (current - 1) as SlotIndex
-  if (current > 0 && inThread(slot) && Atomics.compareExchange(words, row + Khelper.CURRENT, current, 0) === current) {
+  if (
+    current > 0 &&
+    inThread(slot) &&
+    Atomics.compareExchange(words, row + Khelper.CURRENT, current, 0) === current
+  ) {
     completer.umhComplete(slot, (code & 0xff) << EXIT_SHIFT)
   }
   Atomics.store(words, row + Khelper.STATE, KhelperState.DEAD)
 })
 
-const inThread = (slot: SlotIndex) => ((words[memory.slot(slot) + Slot.FLAGS] ?? 0) & SlotFlag.IN_THREAD) !== 0
+const inThread = (slot: SlotIndex) =>
+  ((words[memory.slot(slot) + Slot.FLAGS] ?? 0) & SlotFlag.IN_THREAD) !== 0
 
 const stopping = () => Atomics.load(words, runState) >= RunState.STOPPED
 const ready = () => queue.size > 0 || stopping()
 
 function mustTurn(): boolean {
-  return handlers.busy || (handlers.inThreadUsed && process.getActiveResourcesInfo().length > resourcesAtStart)
+  return (
+    handlers.busy || (handlers.inThreadUsed && process.getActiveResourcesInfo().length > resourcesAtStart)
+  )
 }
 
 /** Executes one call; a promise if that takes a turn of the event loop. */

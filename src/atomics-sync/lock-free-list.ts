@@ -27,7 +27,12 @@ export class LockFreeList {
    * @param linksByteOffset where node 0's link word is
    * @param linkStride bytes from one node's link word to the next node's
    */
-  constructor(buffer: SharedArrayBuffer, headByteOffset: number, linksByteOffset: number, linkStride: number) {
+  constructor(
+    buffer: SharedArrayBuffer,
+    headByteOffset: number,
+    linksByteOffset: number,
+    linkStride: number,
+  ) {
     this.#head = wordsAt(buffer, headByteOffset, WORD_BYTES)
     wordsAt(buffer, linksByteOffset, WORD_BYTES)
     this.#words = new Int32Array(buffer)

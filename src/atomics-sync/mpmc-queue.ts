@@ -44,7 +44,12 @@ export class MpmcQueue {
 
   /** @param capacity a power of two from 2 to 2^26 */
   constructor(buffer: SharedArrayBuffer, byteOffset: number, capacity: number) {
-    if (!Number.isInteger(capacity) || capacity < 2 || capacity > LARGEST || (capacity & (capacity - 1)) !== 0) {
+    if (
+      !Number.isInteger(capacity) ||
+      capacity < 2 ||
+      capacity > LARGEST ||
+      (capacity & (capacity - 1)) !== 0
+    ) {
       throw outOfRange('capacity', 'a power of two from 2 to 2^26', capacity)
     }
     this.#words = wordsAt(buffer, byteOffset, MpmcQueue.byteLength(capacity))

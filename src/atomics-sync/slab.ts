@@ -106,11 +106,10 @@ export class Slab {
    */
   free(index: number): void {
     const words = this.#words
-    if (!(index >= 0 && index < this.#capacity)) throw outOfRange('index', `a slot below ${this.#capacity}`, index)
+    if (!(index >= 0 && index < this.#capacity))
+      throw outOfRange('index', `a slot below ${this.#capacity}`, index)
     let head = Atomics.load(words, HEAD)
-    if (
-      Atomics.compareExchange(words, LINKS + index, ALLOCATED, head & this.#indexMask) !== ALLOCATED
-    ) {
+    if (Atomics.compareExchange(words, LINKS + index, ALLOCATED, head & this.#indexMask) !== ALLOCATED) {
       throw outOfRange('index', 'a slot that is handed out', index)
     }
     Atomics.sub(words, USED, 1)

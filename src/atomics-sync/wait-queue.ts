@@ -37,7 +37,8 @@ export class WaitQueue {
 
   /** @param sleepers how many threads may sleep here, each under a number of its own */
   constructor(buffer: SharedArrayBuffer, byteOffset: number, sleepers: number) {
-    if (!Number.isInteger(sleepers) || sleepers < 1) throw outOfRange('sleepers', 'an integer above 0', sleepers)
+    if (!Number.isInteger(sleepers) || sleepers < 1)
+      throw outOfRange('sleepers', 'an integer above 0', sleepers)
     this.#words = wordsAt(buffer, byteOffset, WaitQueue.byteLength(sleepers))
     this.#masks = maskWords(sleepers)
     this.#sleepers = sleepers

@@ -7,7 +7,7 @@ import type { RunResult } from '../index.js'
 /** A command was found and could not be executed. */
 export const CANNOT_EXECUTE = 126
 /** A command was not found. */
-export const NOT_FOUND = 127
+const NOT_FOUND = 127
 /** A command was killed by a signal: this, plus the signal's number. */
 const SIGNALLED = 128
 /** `khelper run` itself failed, as with env(1) and timeout(1). */

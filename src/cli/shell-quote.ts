@@ -7,17 +7,17 @@ const PLAIN = /^[A-Za-z0-9_@%+=:,./-]+$/
 const CONTROL = /[\x00-\x1f\x7f]/
 
 /** One word on one line: plain, in single quotes, or in $'…' where it has control characters. */
-export function quoteWord(word: string): string {
+function quoteWord(word: string): string {
   if (PLAIN.test(word)) return word
   if (!CONTROL.test(word)) return `'${word.replaceAll("'", "'\\''")}'`
   let quoted = ''
-  for (const character of word) quoted += escape(character)
+  for (const character of word) quoted += escaped(character)
   return `$'${quoted}'`
 }
 
 export const quoteCommand = (words: readonly string[]): string => words.map(quoteWord).join(' ')
 
-function escape(character: string): string {
+function escaped(character: string): string {
   if (character === '\\' || character === "'") return `\\${character}`
   if (character === '\n') return '\\n'
   if (character === '\t') return '\\t'

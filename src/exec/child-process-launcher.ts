@@ -102,7 +102,9 @@ export class ChildProcessLauncher {
     this.#start(slot, payload)
       .catch(error => {
         const failure =
-          error instanceof LaunchFailure ? error : new LaunchFailure(Math.abs(error?.errno ?? errno('EIO')), Step.EXECVE)
+          error instanceof LaunchFailure
+            ? error
+            : new LaunchFailure(Math.abs(error?.errno ?? errno('EIO')), Step.EXECVE)
         this.#completer.fail(slot, failure.error, failure.step)
       })
       .finally(() => {
@@ -115,7 +117,8 @@ export class ChildProcessLauncher {
     const { words } = this.#memory
     const row = this.#memory.slot(slot)
     const flags = words[row + Slot.FLAGS] ?? 0
-    if (payload.cwd !== undefined && !isDirectory(payload.cwd)) throw new LaunchFailure(errno('ENOENT'), Step.CHDIR)
+    if (payload.cwd !== undefined && !isDirectory(payload.cwd))
+      throw new LaunchFailure(errno('ENOENT'), Step.CHDIR)
     const opened: number[] = []
     const sockets: Socket[] = []
     try {
@@ -144,7 +147,8 @@ export class ChildProcessLauncher {
         detached: (flags & (SlotFlag.FOREGROUND | SlotFlag.IN_THREAD)) === 0,
       }
       const program = this.#program(flags, payload)
-      if (!isProgram(resolve(payload.cwd ?? '.', program))) throw new LaunchFailure(errno('ENOEXEC'), Step.EXECVE)
+      if (!isProgram(resolve(payload.cwd ?? '.', program)))
+        throw new LaunchFailure(errno('ENOEXEC'), Step.EXECVE)
       const child = spawn(program, args, options)
       this.#children.add(child)
       this.#follow(slot, child)

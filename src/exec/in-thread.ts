@@ -13,7 +13,16 @@ import { Doorbell } from '../atomics-sync/index.js'
 import { keepCaptured } from '../kernel/captured.js'
 import type { Completer } from '../kernel/complete.js'
 import { UMH_WAIT_PROC } from '../kernel/constants.js'
-import { ExecState, Khelper, type KhelperIndex, type Memory, Slot, type SlotIndex, Stdio, Step } from '../kernel/memory.js'
+import {
+  ExecState,
+  Khelper,
+  type KhelperIndex,
+  type Memory,
+  Slot,
+  type SlotIndex,
+  Stdio,
+  Step,
+} from '../kernel/memory.js'
 import { errno, type Libc } from '../libc/index.js'
 import { StringPayloadReader } from './string-payload.js'
 
@@ -21,6 +30,7 @@ const STDERR = 2
 const CAPTURED_STDERR = 1
 const EXIT_FAILURE = 1
 const EXIT_SHIFT = 8
+const LARGEST_STATUS = 255
 const SIGTERM = 15
 
 /** What an in-thread helper is given beside argv and envp. */
@@ -124,7 +134,7 @@ export class InThreadHelpers {
     return undefined
   }
 
-  async #await(slot: SlotIndex | undefined, result: PromiseLike<number | void>, context: Context): Promise<void> {
+  async #await(slot: SlotIndex | undefined, result: PromiseLike<unknown>, context: Context): Promise<void> {
     try {
       this.#exit(slot, await result)
     } catch (error) {
@@ -134,10 +144,13 @@ export class InThreadHelpers {
   }
 
   #exit(slot: SlotIndex | undefined, status: unknown): void {
-    if (status === undefined || (Number.isInteger(status) && (status as number) >= 0 && (status as number) <= 255)) {
-      return this.#end(slot, ((status as number | undefined) ?? 0) << EXIT_SHIFT)
-    }
-    this.#thrown(slot, new TypeError(`main must return an exit status from 0 to 255, not ${inspect(status)}`))
+    if (status === undefined) this.#end(slot, 0)
+    else if (isExitStatus(status)) this.#end(slot, status << EXIT_SHIFT)
+    else
+      this.#thrown(
+        slot,
+        new TypeError(`main must return an exit status from 0 to 255, not ${inspect(status)}`),
+      )
   }
 
   #thrown(slot: SlotIndex | undefined, error: unknown): void {
@@ -244,6 +257,10 @@ function importErrno(error: unknown): number {
   }
 }
 
-function isThenable(value: unknown): value is PromiseLike<number | void> {
+function isExitStatus(value: unknown): value is number {
+  return typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= LARGEST_STATUS
+}
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
   return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function'
 }

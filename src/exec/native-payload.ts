@@ -1,8 +1,9 @@
 /**
  * A call's payload by address, for posix_spawn: argv and envp never become strings of ours.
  */
-import type { Address, Library } from '../libc/index.js'
+
 import { type Memory, Slot, type SlotIndex } from '../kernel/memory.js'
+import type { Address, Library } from '../libc/index.js'
 import { EnvironmentCache, PayloadCursor, type Steering } from './payload-cursor.js'
 
 const TWO_TO_32 = 2 ** 32
@@ -97,7 +98,11 @@ export class NativePayloadReader {
     this.#argv.fill(this.#cursor, this.#base, words[row + Slot.ARGC] ?? 0)
     const named = words[row + Slot.ENVIRONMENT] ?? 0
     if (named > 0) {
-      return { path: this.#path, argv: this.#argv.address, envp: this.#environments.get(named - 1).pointers.address }
+      return {
+        path: this.#path,
+        argv: this.#argv.address,
+        envp: this.#environments.get(named - 1).pointers.address,
+      }
     }
     this.#envp.fill(this.#cursor, this.#base, words[row + Slot.ENVC] ?? 0)
     return { path: this.#path, argv: this.#argv.address, envp: this.#envp.address }

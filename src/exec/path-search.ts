@@ -5,9 +5,6 @@ import { accessSync, constants, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { errno } from '../libc/index.js'
 
-/** As glibc has it where there is no PATH. */
-export const DEFAULT_PATH = '/bin:/usr/bin'
-
 /**
  * @param program a name without a slash
  * @param search directories between colons; an empty one is the working directory

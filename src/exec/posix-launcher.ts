@@ -44,8 +44,8 @@ import {
   SpawnAttributes,
 } from '../libc/index.js'
 import { NativePayloadReader } from './native-payload.js'
-import type { Steering } from './payload-cursor.js'
 import { findProgram } from './path-search.js'
+import type { Steering } from './payload-cursor.js'
 import { closeStdioFile, openStdioFile } from './stdio.js'
 
 const STDIO_COUNT = 3
@@ -114,9 +114,15 @@ export class PosixLauncher {
     const { words } = this.#memory
     const slotRow = this.#memory.slot(slot)
     const steering = this.#payload.open(slot)
-    if (!this.#holdReserve()) return this.#refuse(slot, errno('EMFILE'), Step.FORK)
+    if (!this.#holdReserve()) {
+      this.#refuse(slot, errno('EMFILE'), Step.FORK)
+      return
+    }
     const process = allocateProcess(this.#memory)
-    if (process < 0) return this.#refuse(slot, errno('EAGAIN'), Step.FORK)
+    if (process < 0) {
+      this.#refuse(slot, errno('EAGAIN'), Step.FORK)
+      return
+    }
     this.#reaper.ring()
     const index = process as ProcessIndex
     const row = this.#memory.process(index)
@@ -126,9 +132,8 @@ export class PosixLauncher {
       Atomics.store(words, this.#row + Khelper.STARTING, 0)
       closePipes(this.#memory, this.#libc, row)
       freeProcess(this.#memory, index)
-      return this.#refuse(slot, failure.error, failure.step)
-    }
-    this.#handOver(slot, slotRow, index, row)
+      this.#refuse(slot, failure.error, failure.step)
+    } else this.#handOver(slot, slotRow, index, row)
   }
 
   /** The call ends without its program; the descriptors made for it are closed. */
@@ -183,12 +188,7 @@ export class PosixLauncher {
     return { error, step: error === errno('EAGAIN') || error === errno('ENOMEM') ? Step.FORK : Step.EXECVE }
   }
 
-  #openDescriptors(
-    slotRow: number,
-    row: number,
-    steering: Steering,
-    into: Descriptors,
-  ): Failure | undefined {
+  #openDescriptors(slotRow: number, row: number, steering: Steering, into: Descriptors): Failure | undefined {
     const { words } = this.#memory
     for (let entry = 0; entry < STDIO_COUNT; entry += 1) {
       const kind = words[slotRow + Slot.STDIO + entry] ?? Stdio.IGNORE

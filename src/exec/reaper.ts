@@ -11,7 +11,7 @@
  * signalled the helper to end it, pipes that a descendant still holds are not waited for.
  */
 import type { Completer } from '../kernel/complete.js'
-import { Watch, WATCH_BITS } from '../kernel/launch-descriptors.js'
+import { WATCH_BITS, Watch } from '../kernel/launch-descriptors.js'
 import {
   Control,
   type Memory,
@@ -31,7 +31,17 @@ const SIGKILL = 9
 /** How often unwatched processes and overdue kills are looked at. */
 const LOOK_MS = 10
 /** struct rusage in 64-bit words: two timevals, then longs. */
-const RUSAGE = { UTIME: 0, STIME: 2, MAXRSS: 4, MINFLT: 8, MAJFLT: 9, INBLOCK: 11, OUBLOCK: 12, NVCSW: 16, NIVCSW: 17 }
+const RUSAGE = {
+  UTIME: 0,
+  STIME: 2,
+  MAXRSS: 4,
+  MINFLT: 8,
+  MAJFLT: 9,
+  INBLOCK: 11,
+  OUBLOCK: 12,
+  NVCSW: 16,
+  NIVCSW: 17,
+}
 const MICROSECONDS = 1_000_000
 
 /** One captured stream. */
@@ -106,7 +116,12 @@ export class Reaper {
     let child = this.#children.get(index)
     if (child === undefined) {
       const row = this.#memory.process(index)
-      const capture = (pipe: number): Capture => ({ pipeAt: row + pipe, file: undefined, bytes: 0, truncated: false })
+      const capture = (pipe: number): Capture => ({
+        pipeAt: row + pipe,
+        file: undefined,
+        bytes: 0,
+        truncated: false,
+      })
       child = { stdout: capture(Process.OUT_PIPE), stderr: capture(Process.ERR_PIPE), exited: false }
       this.#children.set(index, child)
     }
@@ -260,7 +275,13 @@ export class Reaper {
   }
 
   #signal(index: ProcessIndex, generation: number, signal: number): void {
-    signalProcess(this.#memory, index, generation, signal, (pid, number) => this.#libc.kill(pid, number) === 0)
+    signalProcess(
+      this.#memory,
+      index,
+      generation,
+      signal,
+      (pid, number) => this.#libc.kill(pid, number) === 0,
+    )
   }
 
   /** Ends the call of a process that has exited, once nothing more is to come from it. */

@@ -1,8 +1,9 @@
 /**
  * What one call is, before it has a descriptor: checked once, at the door, and then written as it is.
  */
-import { wrongType, wrongValue } from './errors.js'
+
 import type { Environments } from './environments.js'
+import { wrongType, wrongValue } from './errors.js'
 import {
   INLINE_BYTES,
   type Memory,
@@ -46,13 +47,16 @@ export function checkArgv(argv: unknown): asserts argv is readonly string[] {
 }
 
 /** @throws TypeError unless every entry is `KEY=value` without NUL; the value is not shown */
-export function checkEnvp(envp: readonly unknown[]): asserts envp is readonly string[] {
+function checkEnvp(envp: readonly unknown[]): asserts envp is readonly string[] {
   for (let index = 0; index < envp.length; index += 1) {
     const entry = envp[index]
     if (typeof entry !== 'string') throw wrongType(`envp[${index}]`, 'of type string', entry)
     if (entry.indexOf('=') < 1) throw wrongValue(`envp[${index}]`, 'must be of the form KEY=value')
     if (entry.includes('\0')) {
-      throw wrongValue(`envp[${index}]`, `must not contain a null byte: ${entry.slice(0, entry.indexOf('='))}`)
+      throw wrongValue(
+        `envp[${index}]`,
+        `must not contain a null byte: ${entry.slice(0, entry.indexOf('='))}`,
+      )
     }
   }
 }
@@ -134,4 +138,3 @@ export function setStdio(memory: Memory, slot: SlotIndex, entry: number, kind: S
   memory.words[row + Slot.STDIO + entry] = kind
   memory.words[row + Slot.STDIO_FD + entry] = fd
 }
-

@@ -30,7 +30,7 @@ const LOOK_MS = 0.05
 /** Waiters that are done with and still in the array. */
 const WAITERS_SHIFTED = 4096
 /** How often the threads are looked after while calls are in flight. */
-export const WATCH_MS = 20
+const WATCH_MS = 20
 
 /** What becomes of a slot when its call has ended, or when the kernel goes before it was queued. */
 export interface Ending {

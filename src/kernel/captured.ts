@@ -5,7 +5,7 @@
  * there is none, a file in the kernel's private scratch folder, named after the slot. Whoever reads it
  * removes it.
  */
-import { readFileSync, read as readFd, readSync, rmSync, writeFileSync } from 'node:fs'
+import { read as readFd, readFileSync, readSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { asFd, type Fd, type Libc } from '../libc/index.js'

@@ -65,13 +65,15 @@ export class Completer {
   }
 
   #list(owner: OwnerIndex): LockFreeList {
-    return (this.#lists[owner] ??= this.#memory.completedOf(owner))
+    this.#lists[owner] ??= this.#memory.completedOf(owner)
+    return this.#lists[owner]
   }
 
   #doorbell(owner: OwnerIndex): Doorbell {
-    return (this.#doorbells[owner] ??= new Doorbell(
+    this.#doorbells[owner] ??= new Doorbell(
       this.#memory.buffer,
       this.#memory.byteOffset(this.#memory.owner(owner) + Owner.DOORBELL),
-    ))
+    )
+    return this.#doorbells[owner]
   }
 }

@@ -17,8 +17,8 @@ import {
   type OwnerIndex,
   OwnerState,
   Slot,
-  type SlotIndex,
   SlotFlag,
+  type SlotIndex,
   SlotState,
 } from './memory.js'
 import { freePages } from './payload.js'

@@ -47,7 +47,9 @@ export const shutDown = () =>
 
 export const infoUsed = (path: string | null) =>
   withCode(
-    new Error(`This SubprocessInfo (${path}) has been executed or freed already; set up a new one for each call`),
+    new Error(
+      `This SubprocessInfo (${path}) has been executed or freed already; set up a new one for each call`,
+    ),
     'ERR_KHELPER_INFO_USED',
   )
 
@@ -105,7 +107,8 @@ export class HelperError extends Error implements HelperErrorDetails {
     this.code = code
     this.name = code === 'ABORT_ERR' ? 'AbortError' : 'HelperError'
     for (const [key, value] of Object.entries(details)) {
-      if (value !== undefined) Object.defineProperty(this, key, { value, enumerable: true, configurable: true })
+      if (value !== undefined)
+        Object.defineProperty(this, key, { value, enumerable: true, configurable: true })
     }
   }
 }

@@ -1,10 +1,11 @@
 /**
  * The kernel: what a thread boots, and what other threads attach to.
  */
-import type { Writable } from 'node:stream'
-import { availableParallelism, tmpdir } from 'node:os'
+
 import { mkdtempSync, rmSync } from 'node:fs'
+import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { Writable } from 'node:stream'
 import type { ResourceLimits } from 'node:worker_threads'
 import { asFd, EPOLLIN, errnoName, type Libc, loadLibc } from '../libc/index.js'
 import { Caller } from './caller.js'
@@ -125,7 +126,12 @@ export class Kernel implements AsyncDisposable {
     this.#memory = memory
     this.#home = home
     this.#handle = handle
-    this.#caller = new Caller(memory, libc, () => home.watch(), () => home.listens())
+    this.#caller = new Caller(
+      memory,
+      libc,
+      () => home.watch(),
+      () => home.listens(),
+    )
     this.#state = new UsermodeHelperState(memory, this.#caller.owner)
     this.#pipes = new StdinPipes(libc, handle.scratch)
     this.#signaller = new Signaller(memory, libc, home)
@@ -341,8 +347,16 @@ export class Kernel implements AsyncDisposable {
    *   helper exits with 0 (`reject: false` always resolves)
    * @throws TypeError, RangeError at once for options that cannot be
    */
-  run(file: string | URL, args: readonly string[], options: RunOptions & { readonly encoding: 'buffer' }): Helper<Buffer>
-  run(file: string | URL, args?: readonly string[], options?: RunOptions & { readonly encoding?: BufferEncoding }): Helper
+  run(
+    file: string | URL,
+    args: readonly string[],
+    options: RunOptions & { readonly encoding: 'buffer' },
+  ): Helper<Buffer>
+  run(
+    file: string | URL,
+    args?: readonly string[],
+    options?: RunOptions & { readonly encoding?: BufferEncoding },
+  ): Helper
   run(file: string | URL, args?: readonly string[], options?: RunOptions): Helper<string | Buffer>
   run(file: string | URL, args: readonly string[] = [], options: RunOptions = {}): Helper<string | Buffer> {
     this.#home.prepare()
@@ -457,7 +471,9 @@ class BootedHome implements Home {
     if (this.#supervisor.hasReaper) {
       await new Promise<void>(resolve => {
         this.#supervisor.onReaperGone = resolve
-        this.#supervisor.refReaper(Atomics.load(this.#memory.words, this.#memory.control(Control.PROCESSES)) === 0)
+        this.#supervisor.refReaper(
+          Atomics.load(this.#memory.words, this.#memory.control(Control.PROCESSES)) === 0,
+        )
       })
     }
     for (const word of [Control.EPOLL_FD, Control.EVENT_FD]) {
@@ -531,8 +547,7 @@ export function boot(options: BootOptions = {}): Kernel {
   const memory = Memory.create({ descriptors, pages: PAGES, khelpers: khelpers + ADDED_KHELPERS })
   const { words } = memory
   words[memory.control(Control.DISABLE_DEPTH)] = options.enabled === false ? UMH_DISABLED : UMH_ENABLED
-  words[memory.control(Control.LAUNCHER)] =
-    libc === undefined ? Launcher.CHILD_PROCESS : Launcher.POSIX_SPAWN
+  words[memory.control(Control.LAUNCHER)] = libc === undefined ? Launcher.CHILD_PROCESS : Launcher.POSIX_SPAWN
   if (libc !== undefined) openEpoll(memory, libc)
   const scratch = libc === undefined ? mkdtempSync(join(tmpdir(), 'khelper-')) : undefined
   const handle: KernelHandle = { memory: memory.buffer, launcher, scratch }

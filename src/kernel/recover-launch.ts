@@ -4,6 +4,7 @@
 import { asFd, type Libc } from '../libc/index.js'
 import type { Completer } from './complete.js'
 import { UMH_WAIT_PROC } from './constants.js'
+import { closeOwned, closePipes, watchCaptures } from './launch-descriptors.js'
 import {
   Control,
   ExecState,
@@ -15,7 +16,6 @@ import {
   type SlotIndex,
   SlotState,
 } from './memory.js'
-import { closeOwned, closePipes, watchCaptures } from './launch-descriptors.js'
 import { freeProcess } from './process-table.js'
 
 /**

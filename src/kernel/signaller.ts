@@ -2,14 +2,7 @@
  * Sends signals to helpers, from whichever thread made their call.
  */
 import type { Libc } from '../libc/index.js'
-import {
-  type Memory,
-  type ProcessIndex,
-  Slot,
-  SlotFlag,
-  type SlotIndex,
-  SlotState,
-} from './memory.js'
+import { type Memory, type ProcessIndex, Slot, SlotFlag, type SlotIndex, SlotState } from './memory.js'
 import { signalProcess } from './process-table.js'
 
 /** What the thread that has the khelper threads does for others. */
@@ -53,7 +46,10 @@ export class Signaller {
   }
 
   /** Signals a process that has a row, and its group with it. */
-  signal({ index, generation }: { readonly index: number; readonly generation: number }, signal: number): boolean {
+  signal(
+    { index, generation }: { readonly index: number; readonly generation: number },
+    signal: number,
+  ): boolean {
     return signalProcess(this.#memory, index as ProcessIndex, generation, signal, (pid, number) =>
       this.#libc === undefined ? sendByNode(pid, number) : this.#libc.kill(pid, number) === 0,
     )

@@ -35,7 +35,9 @@ export class StdinPipes {
   /** A stream to a helper's standard input, of which the descriptor's stdio entry is told. */
   create(): PipeEnd & { readonly writable: Writable } {
     if (this.#libc === undefined) {
-      throw unsupported('a pipe to a call that is set up needs posix_spawn; kernel.run has stdin: "pipe" everywhere')
+      throw unsupported(
+        'a pipe to a call that is set up needs posix_spawn; kernel.run has stdin: "pipe" everywhere',
+      )
     }
     const { read, write } = this.#pipe(this.#libc)
     return { kind: Stdio.OWNED_FD, fd: read, writable: stream(write, 'write') }
@@ -45,7 +47,10 @@ export class StdinPipes {
   toHelper(): PipeEnd & { readonly writable: Writable } {
     if (this.#libc !== undefined) return this.create()
     const through = new PassThrough()
-    return { ...this.#listen(socket => pipeline(through, socket.resume(), () => {}), through), writable: through }
+    return {
+      ...this.#listen(socket => pipeline(through, socket.resume(), () => {}), through),
+      writable: through,
+    }
   }
 
   /** A stream from a helper. */
@@ -55,7 +60,10 @@ export class StdinPipes {
       return { kind: Stdio.OWNED_FD, fd: write, readable: stream(read, 'read') }
     }
     const through = new PassThrough()
-    return { ...this.#listen(socket => pipeline(socket.end(), through, () => {}), through), readable: through }
+    return {
+      ...this.#listen(socket => pipeline(socket.end(), through, () => {}), through),
+      readable: through,
+    }
   }
 
   /** A pipe that holds `bytes` and nothing more; undefined if they do not fit into one. */

@@ -12,6 +12,7 @@ export interface SetupOptions<Data = unknown> {
    * Runs on the caller's thread just before the call is queued. A value other than 0 or nothing ends the
    * call with that value; no program is started then.
    */
+  // biome-ignore lint/suspicious/noConfusingVoidType: a function that returns nothing is as good
   readonly init?: (info: SubprocessInfo<Data>) => number | undefined | void
   /** Runs on the caller's thread exactly once, whatever becomes of the call. */
   readonly cleanup?: (info: SubprocessInfo<Data>) => void

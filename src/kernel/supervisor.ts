@@ -6,13 +6,12 @@
  * memory, so the thread's number must outlive the thread, and exactly that thread must be ended when
  * its helper has to be killed.
  */
-import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { type ResourceLimits, Worker } from 'node:worker_threads'
 import { Doorbell } from '../atomics-sync/index.js'
 import { asFd, errno, type Libc } from '../libc/index.js'
-import { ONE } from './event-counter.js'
 import type { Completer } from './complete.js'
+import { ONE } from './event-counter.js'
 import {
   Control,
   Khelper,
@@ -101,7 +100,6 @@ export class Supervisor {
       online.push(this.#start(khelper as KhelperIndex))
     }
     this.#ready = Promise.all(online)
-    this.#ready.catch(() => {})
   }
 
   /** Resolves when every khelper has come up; holds the event loop open until then. */
@@ -164,7 +162,8 @@ export class Supervisor {
       new Doorbell(this.#memory.buffer, this.#memory.byteOffset(row + Khelper.SIGNAL_DOORBELL)).ring()
       return true
     }
-    if (Atomics.compareExchange(words, row + Khelper.CURRENT, slot + 1, -(slot + 1)) !== slot + 1) return false
+    if (Atomics.compareExchange(words, row + Khelper.CURRENT, slot + 1, -(slot + 1)) !== slot + 1)
+      return false
     thread.killedBy = signal
     void thread.worker.terminate()
     return true
@@ -176,7 +175,9 @@ export class Supervisor {
     this.#stopped = true
     Atomics.store(words, this.#memory.control(Control.RUN_STATE), RunState.STOPPED)
     this.#wakeAll()
-    await Promise.all(this.#threads.map(thread => (thread === undefined ? undefined : this.#leave(thread.worker))))
+    await Promise.all(
+      this.#threads.map(thread => (thread === undefined ? undefined : this.#leave(thread.worker))),
+    )
   }
 
   /** The process is going: nothing may hold it up. */
@@ -200,7 +201,8 @@ export class Supervisor {
 
   async #leave(worker: Worker): Promise<void> {
     const overdue = setTimeout(() => void worker.terminate(), STOP_MS)
-    await once(worker, 'exit')
+    // Not `once`: it would reject with the last error of an in-thread helper.
+    await new Promise<void>(resolve => worker.once('exit', () => resolve()))
     clearTimeout(overdue)
   }
 
@@ -216,7 +218,7 @@ export class Supervisor {
     })
   }
 
-  #start(index: KhelperIndex): Promise<unknown> {
+  #start(index: KhelperIndex): Promise<void> {
     const { words } = this.#memory
     const row = this.#memory.khelper(index)
     words.fill(0, row, row + Khelper.WORDS)
@@ -238,7 +240,10 @@ export class Supervisor {
       thread.error = error as NodeJS.ErrnoException
     })
     thread.worker.once('exit', code => this.#died(index, thread, code))
-    return once(thread.worker, 'online')
+    return new Promise<void>(resolve => {
+      thread.worker.once('online', resolve)
+      thread.worker.once('exit', () => resolve())
+    })
   }
 
   /** @param code the exit code, where it is known */
@@ -290,7 +295,7 @@ export class Supervisor {
 
   #restart(index: KhelperIndex): void {
     try {
-      this.#start(index).catch(() => {})
+      void this.#start(index)
     } catch {
       this.#failedStarts += 1
       this.#replace(index)
@@ -345,7 +350,8 @@ export class Supervisor {
       const row = this.#memory.khelper(index as KhelperIndex)
       const taken = Atomics.load(words, row + Khelper.TAKEN)
       // One that is coming up, or is between two calls, will take the next.
-      if (taken !== this.#takenBefore[index] || Atomics.load(words, row + Khelper.CURRENT) === 0) stuck = false
+      if (taken !== this.#takenBefore[index] || Atomics.load(words, row + Khelper.CURRENT) === 0)
+        stuck = false
       this.#takenBefore[index] = taken
     }
     if (stuck && free >= 0) this.#restart(free as KhelperIndex)

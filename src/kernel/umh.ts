@@ -5,8 +5,8 @@
 import type { Writable } from 'node:stream'
 import { Backoff, Completion, ERESTARTSYS } from '../atomics-sync/index.js'
 import { errno } from '../libc/index.js'
-import type { Caller, Ending } from './caller.js'
 import { type CallSpec, checkArgv, checkString, setStdio } from './call-spec.js'
+import type { Caller, Ending } from './caller.js'
 import {
   GFP_ATOMIC,
   GFP_KERNEL,
@@ -56,7 +56,11 @@ export function envpStrings(envp: Envp): readonly string[] {
 export function checkWait(wait: unknown): asserts wait is WaitMode {
   if (typeof wait !== 'number') throw wrongType('wait', 'one of the UMH_ constants', wait)
   if (!Number.isInteger(wait) || wait < 0 || wait > LARGEST_WAIT || (wait & WAIT_BITS) === WAIT_BITS) {
-    throw outOfRange('wait', 'UMH_NO_WAIT, UMH_WAIT_EXEC or UMH_WAIT_PROC, with UMH_KILLABLE or UMH_FREEZABLE', wait)
+    throw outOfRange(
+      'wait',
+      'UMH_NO_WAIT, UMH_WAIT_EXEC or UMH_WAIT_PROC, with UMH_KILLABLE or UMH_FREEZABLE',
+      wait,
+    )
   }
 }
 
@@ -259,11 +263,7 @@ export class UsermodeHelper implements Ending {
     const internal = info[internals]
     const abort = () => {
       // The swap of umh.c: if the completion has been taken already, the call has ended, and its result counts.
-      const waiter = Atomics.exchange(
-        memory.words,
-        memory.slot(internal.slot) + Slot.WAITER,
-        Waiter.NONE,
-      )
+      const waiter = Atomics.exchange(memory.words, memory.slot(internal.slot) + Slot.WAITER, Waiter.NONE)
       if (waiter === Waiter.NONE || internal.resolve === undefined) return
       const { resolve } = internal
       internal.resolve = undefined
@@ -332,7 +332,13 @@ export class UsermodeHelper implements Ending {
   }
 
   /** Setup and exec in one. */
-  async call(path: string, argv: readonly string[], envp: Envp, wait: WaitMode, options?: ExecOptions): Promise<number> {
+  async call(
+    path: string,
+    argv: readonly string[],
+    envp: Envp,
+    wait: WaitMode,
+    options?: ExecOptions,
+  ): Promise<number> {
     checkWait(wait)
     if (wait === UMH_NO_WAIT) {
       const info = this.setup(path, argv, envp, GFP_ATOMIC)
@@ -377,7 +383,8 @@ function checkCallbacks<Data>(options: SetupOptions<Data> | undefined): void {
   if (options === undefined) return
   if (typeof options !== 'object' || options === null) throw wrongType('options', 'of type object', options)
   const { init, cleanup } = options
-  if (init !== undefined && typeof init !== 'function') throw wrongType('options.init', 'of type function', init)
+  if (init !== undefined && typeof init !== 'function')
+    throw wrongType('options.init', 'of type function', init)
   if (cleanup !== undefined && typeof cleanup !== 'function') {
     throw wrongType('options.cleanup', 'of type function', cleanup)
   }

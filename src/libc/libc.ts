@@ -30,11 +30,9 @@ const P_PID = 1
 /** struct siginfo, and where a child's pid stands in it on 64-bit Linux. */
 const SIGINFO_BYTES = 128
 const SIGINFO_PID_WORD = 4
-export const EPOLL_CTL_ADD = 1
-export const EPOLL_CTL_DEL = 2
+const EPOLL_CTL_ADD = 1
+const EPOLL_CTL_DEL = 2
 export const EPOLLIN = 0x001
-export const EPOLLHUP = 0x010
-export const EPOLLERR = 0x008
 /** Reported once, then silent until re-armed: a vfork child's copy of a pidfd outlives our `close`. */
 export const EPOLLONESHOT = 0x40000000
 
@@ -82,7 +80,9 @@ export class Libc {
   constructor(library: Library) {
     this.library = library
     const { func } = library
-    this.#posixSpawn = func('int posix_spawn(uintptr_t, uintptr_t, uintptr_t, uintptr_t, uintptr_t, uintptr_t)')
+    this.#posixSpawn = func(
+      'int posix_spawn(uintptr_t, uintptr_t, uintptr_t, uintptr_t, uintptr_t, uintptr_t)',
+    )
     this.#pipe2 = func('int pipe2(void *, int)')
     this.#close = func('int close(int)')
     this.#read = func('long read(int, void *, size_t)')

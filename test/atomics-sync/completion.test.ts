@@ -54,11 +54,10 @@ describe('completion', () => {
   test('complete with 2 blocked threads: exactly one wakes', async () => {
     const buffer = shared()
     const count = new Int32Array(new SharedArrayBuffer(4))
-    const threads = inThreads(
-      2,
-      `new Completion(data.buffer).wait(); Atomics.add(data.count, 0, 1)`,
-      { buffer, count },
-    )
+    const threads = inThreads(2, `new Completion(data.buffer).wait(); Atomics.add(data.count, 0, 1)`, {
+      buffer,
+      count,
+    })
     await eventually('both wait', () => waiters(buffer) === 2)
     new Completion(buffer).complete()
     await eventually('one has woken', () => Atomics.load(count, 0) === 1)
@@ -107,7 +106,10 @@ describe('completion', () => {
     const completion = fresh()
     assert.equal(completion.done, false)
     completion.complete()
-    assert.deepEqual([completion.done, completion.done, completion.tryWait(), completion.done], [true, true, true, false])
+    assert.deepEqual(
+      [completion.done, completion.done, completion.tryWait(), completion.done],
+      [true, true, true, false],
+    )
   })
 
   test('init on zeroed memory changes nothing; on a completed one it begins anew', () => {

@@ -17,7 +17,10 @@ test('first in, first out; full at its capacity; empty gives undefined', () => {
     [true, true, true, true, false],
   )
   assert.equal(queue.size, 4)
-  assert.deepEqual([queue.pop(), queue.pop(), queue.pop(), queue.pop(), queue.pop()], [1, -2, 0, 2 ** 31 - 1, undefined])
+  assert.deepEqual(
+    [queue.pop(), queue.pop(), queue.pop(), queue.pop(), queue.pop()],
+    [1, -2, 0, 2 ** 31 - 1, undefined],
+  )
 })
 
 test('zeroed memory is an empty queue; init empties one', () => {
@@ -29,18 +32,22 @@ test('zeroed memory is an empty queue; init empties one', () => {
 
 test('any sequence of operations is that of a bounded array, over many laps', () => {
   fc.assert(
-    fc.property(fc.constantFrom(2, 4, 8), fc.array(fc.option(fc.integer()), { maxLength: 200 }), (capacity, operations) => {
-      const { queue } = make(capacity)
-      const model: number[] = []
-      for (const value of operations) {
-        if (value === null) assert.equal(queue.pop(), model.shift())
-        else {
-          assert.equal(queue.push(value | 0), model.length < capacity)
-          if (model.length < capacity) model.push(value | 0)
+    fc.property(
+      fc.constantFrom(2, 4, 8),
+      fc.array(fc.option(fc.integer()), { maxLength: 200 }),
+      (capacity, operations) => {
+        const { queue } = make(capacity)
+        const model: number[] = []
+        for (const value of operations) {
+          if (value === null) assert.equal(queue.pop(), model.shift())
+          else {
+            assert.equal(queue.push(value | 0), model.length < capacity)
+            if (model.length < capacity) model.push(value | 0)
+          }
+          assert.equal(queue.size, model.length)
         }
-        assert.equal(queue.size, model.length)
-      }
-    }),
+      },
+    ),
   )
 })
 

@@ -40,23 +40,27 @@ test('slots that were never needed are never touched', () => {
 
 test('any sequence of operations is that of a set', () => {
   fc.assert(
-    fc.property(fc.integer({ min: 1, max: 9 }), fc.array(fc.nat(20), { maxLength: 200 }), (capacity, operations) => {
-      const { slab } = make(capacity)
-      const held = new Set<number>()
-      for (const operation of operations) {
-        const victim = [...held][operation % 10]
-        if (operation >= 10 && victim !== undefined) {
-          slab.free(victim)
-          held.delete(victim)
-        } else {
-          const slot = slab.allocate()
-          assert.equal(slot < 0, held.size === capacity)
-          assert.ok(!held.has(slot))
-          if (slot >= 0) held.add(slot)
+    fc.property(
+      fc.integer({ min: 1, max: 9 }),
+      fc.array(fc.nat(20), { maxLength: 200 }),
+      (capacity, operations) => {
+        const { slab } = make(capacity)
+        const held = new Set<number>()
+        for (const operation of operations) {
+          const victim = [...held][operation % 10]
+          if (operation >= 10 && victim !== undefined) {
+            slab.free(victim)
+            held.delete(victim)
+          } else {
+            const slot = slab.allocate()
+            assert.equal(slot < 0, held.size === capacity)
+            assert.ok(!held.has(slot))
+            if (slot >= 0) held.add(slot)
+          }
+          assert.equal(slab.available, capacity - held.size)
         }
-        assert.equal(slab.available, capacity - held.size)
-      }
-    }),
+      },
+    ),
   )
 })
 

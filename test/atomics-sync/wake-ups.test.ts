@@ -103,7 +103,10 @@ describe('wait queue', () => {
     assert.equal(queue.wake(69), true)
     assert.deepEqual([queue.wakeUp(), queue.wakeUp(), queue.wakeUp()], [true, true, false])
     await Promise.all(all)
-    assert.deepEqual(woken.toSorted((a, b) => a - b), sleepers)
+    assert.deepEqual(
+      woken.toSorted((a, b) => a - b),
+      sleepers,
+    )
   })
 
   test('wakeUpAll wakes everyone', async () => {

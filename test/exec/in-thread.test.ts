@@ -29,7 +29,9 @@ for (const launcher of ['posix_spawn', 'child_process'] as const) {
 
     test('a value that is no exit status: 256, and why on standard error', async () => {
       for (const value of ['256', '-1', '1.5', '"0"', 'null']) {
-        const { retval, stderr } = await kernel.run(inThreadHelper(`export default () => ${value}`), [], { reject: false })
+        const { retval, stderr } = await kernel.run(inThreadHelper(`export default () => ${value}`), [], {
+          reject: false,
+        })
         assert.equal(retval, EXIT)
         assert.match(stderr, /exit status from 0 to 255/)
       }
@@ -57,7 +59,11 @@ for (const launcher of ['posix_spawn', 'child_process'] as const) {
       const timed = await kernel.run(endless, [], { timeout: 50, reject: false })
       assert.deepEqual([timed.signalCode, timed.timedOut], ['SIGTERM', true])
       const controller = new AbortController()
-      const aborted = kernel.run(endless, [], { signal: controller.signal, killSignal: 'SIGKILL', reject: false })
+      const aborted = kernel.run(endless, [], {
+        signal: controller.signal,
+        killSignal: 'SIGKILL',
+        reject: false,
+      })
       setTimeout(() => controller.abort(), 50)
       assert.deepEqual([(await aborted).signalCode, (await aborted).aborted], ['SIGKILL', true])
       await Promise.all(others)
@@ -72,13 +78,20 @@ for (const launcher of ['posix_spawn', 'child_process'] as const) {
     test('context.signal is aborted first, and the helper has the grace period', async () => {
       const source = `export default (argv, envp, { signal }) =>
         new Promise(resolve => signal.addEventListener('abort', () => resolve(33)))`
-      const { exitCode, timedOut } = await kernel.run(inThreadHelper(source), [], { timeout: 100, reject: false })
+      const { exitCode, timedOut } = await kernel.run(inThreadHelper(source), [], {
+        timeout: 100,
+        reject: false,
+      })
       assert.deepEqual([exitCode, timedOut], [33, true])
     })
 
     test('a helper that asks for context.signal and loops all the same is killed after the grace period', async () => {
       const source = 'export default (argv, envp, { signal }) => { signal.aborted; for (;;); }'
-      const result = await kernel.run(inThreadHelper(source), [], { timeout: 100, forceKillAfter: 50, reject: false })
+      const result = await kernel.run(inThreadHelper(source), [], {
+        timeout: 100,
+        forceKillAfter: 50,
+        reject: false,
+      })
       assert.equal(result.signalCode, 'SIGKILL')
     })
 
@@ -87,7 +100,10 @@ for (const launcher of ['posix_spawn', 'child_process'] as const) {
       assert.equal(missing, -errno('ENOENT'))
       assert.equal(await call('export default ('), -errno('ENOEXEC'))
       assert.equal(await call('export const main = () => 0'), -errno('ENOEXEC'))
-      await assert.rejects(kernel.run(inThreadHelper('export default (')), { code: 'ENOEXEC', syscall: 'import' })
+      await assert.rejects(kernel.run(inThreadHelper('export default (')), {
+        code: 'ENOEXEC',
+        syscall: 'import',
+      })
     })
 
     test('timers that a helper leaves behind still run', async () => {
@@ -103,7 +119,10 @@ for (const launcher of ['posix_spawn', 'child_process'] as const) {
     })
 
     test('an exception after main has returned costs its thread and nothing else', async () => {
-      assert.equal(await call('export default () => { setTimeout(() => { throw new Error("late") }, 10) }'), 0)
+      assert.equal(
+        await call('export default () => { setTimeout(() => { throw new Error("late") }, 10) }'),
+        0,
+      )
       const calls = Array.from({ length: 50 }, () => call('export default () => 1'))
       assert.deepEqual(new Set(await Promise.all(calls)), new Set([EXIT]))
     })
@@ -126,7 +145,10 @@ for (const launcher of ['posix_spawn', 'child_process'] as const) {
         kernel.callUsermodehelperSync(inThreadHelper(source), ['x'], [], UMH_WAIT_PROC)
       assert.equal(sync('export default () => process.exit(2)'), 2 * EXIT)
       if (launcher === 'child_process') return
-      assert.equal(sync('export default () => { const all = []; for (;;) all.push(new Array(1e5).fill(0)) }'), SIGABRT)
+      assert.equal(
+        sync('export default () => { const all = []; for (;;) all.push(new Array(1e5).fill(0)) }'),
+        SIGABRT,
+      )
     })
 
     test('what makes no sense in a thread is refused', () => {

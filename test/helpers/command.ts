@@ -14,7 +14,10 @@ export interface Ended {
 }
 
 export function khelper(args: readonly string[], input: string | Buffer = ''): Ended {
-  const { status, signal, stdout, stderr } = spawnSync(process.execPath, [MAIN, ...args], { input, encoding: 'utf8' })
+  const { status, signal, stdout, stderr } = spawnSync(process.execPath, [MAIN, ...args], {
+    input,
+    encoding: 'utf8',
+  })
   return { status, signal, stdout, stderr }
 }
 

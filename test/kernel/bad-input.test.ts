@@ -45,7 +45,7 @@ for (const [situation, args, error] of [
   ['a NUL in the path', ['/bin/\0true', ['x'], [], GFP_ATOMIC], VALUE],
   ['argv that is a string', ['/bin/true', 'true', [], GFP_ATOMIC], TYPE],
   ['an argument that is a number', ['/bin/true', ['x', 1], [], GFP_ATOMIC], TYPE],
-  ['a hole in argv', ['/bin/true', ['x', , 'y'], [], GFP_ATOMIC], TYPE],
+  ['a hole in argv', ['/bin/true', new Array(2), [], GFP_ATOMIC], TYPE],
   ['a NUL in argv', ['/bin/true', ['x\0y'], [], GFP_ATOMIC], VALUE],
   ['envp that is a number', ['/bin/true', ['x'], 1, GFP_ATOMIC], TYPE],
   ['an envp entry that is a number', ['/bin/true', ['x'], [1], GFP_ATOMIC], TYPE],
@@ -151,13 +151,18 @@ test('a single argument of 128 KiB - 1 works, one byte more is E2BIG', async () 
   const longest = 'x'.repeat(128 * 1024 - 1)
   assert.equal((await kernel.run('/bin/echo', ['-n', longest])).stdout, longest)
   await assert.rejects(kernel.run('/bin/echo', ['-n', `${longest}x`]), { code: 'E2BIG' })
-  assert.equal(await kernel.callUsermodehelper('/bin/true', ['true', `${longest}x`], [], UMH_WAIT_PROC), -errno('E2BIG'))
+  assert.equal(
+    await kernel.callUsermodehelper('/bin/true', ['true', `${longest}x`], [], UMH_WAIT_PROC),
+    -errno('E2BIG'),
+  )
 })
 
 test('arguments just below the system’s limit work; beyond it E2BIG, however far', async () => {
   const argument = 'x'.repeat(100 * 1024)
   const env = { PATH: '/bin' }
-  const { stdout } = await kernel.run('/bin/sh', ['-c', 'echo $#', 'sh', ...Array(19).fill(argument)], { env })
+  const { stdout } = await kernel.run('/bin/sh', ['-c', 'echo $#', 'sh', ...Array(19).fill(argument)], {
+    env,
+  })
   assert.equal(stdout, '19\n')
   await assert.rejects(kernel.run('/bin/true', Array(30).fill(argument), { env }), { code: 'E2BIG' })
   await assert.rejects(kernel.run('/bin/true', Array(200).fill(argument), { env }), { code: 'E2BIG' })
@@ -199,10 +204,14 @@ for (const [situation, options, error] of [
 /** Runs a script in a process of its own, under a limit set by the shell. */
 function limited(limit: string, script: string): string {
   const file = write('limited.mjs', `import { boot } from '${INDEX}'\n${script}`)
-  const { stdout, stderr } = spawnSync('/bin/sh', ['-c', `${limit}; exec "$0" "$1"`, process.execPath, file], {
-    encoding: 'utf8',
-    timeout: 60_000,
-  })
+  const { stdout, stderr } = spawnSync(
+    '/bin/sh',
+    ['-c', `${limit}; exec "$0" "$1"`, process.execPath, file],
+    {
+      encoding: 'utf8',
+      timeout: 60_000,
+    },
+  )
   return stdout + stderr
 }
 
@@ -223,7 +232,9 @@ test('no descriptor left: EMFILE, and the kernel goes on when there is one again
   assert.equal(output, `${-errno('EMFILE')}\n${-errno('EMFILE')}\nworks again\n\n`)
 })
 
-test('no process left: EAGAIN, and the kernel goes on when there is one again', { skip: process.getuid?.() !== 0 && 'needs another user' }, () => {
+test('no process left: EAGAIN, and the kernel goes on when there is one again', {
+  skip: process.getuid?.() !== 0 && 'needs another user',
+}, () => {
   const output = limited(
     ':',
     `const kernel = boot({ khelpers: 1 })

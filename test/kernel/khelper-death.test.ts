@@ -3,9 +3,9 @@
  */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { boot } from '../../src/index.js'
 import { UMH_WAIT_PROC } from '../../src/kernel/constants.js'
 import { Khelper, type KhelperIndex, Memory } from '../../src/kernel/memory.js'
-import { boot } from '../../src/index.js'
 import { errno } from '../../src/libc/index.js'
 import { eventually, openFds, threads, zombies } from '../helpers/resources.js'
 import { inThreadHelper } from '../helpers/temporary.js'

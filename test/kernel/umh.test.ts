@@ -33,7 +33,13 @@ for (const launcher of ['posix_spawn', 'child_process'] as const) {
     const sh = (script: string, wait: number, envp: readonly string[] = ['PATH=/bin:/usr/bin']) =>
       kernel.callUsermodehelper('/bin/sh', ['sh', '-c', script], envp, wait)
     const setup = (script: string, options: SetupOptions = {}) => {
-      const info = kernel.callUsermodehelperSetup('/bin/sh', ['sh', '-c', script], ['PATH=/bin'], GFP_ATOMIC, options)
+      const info = kernel.callUsermodehelperSetup(
+        '/bin/sh',
+        ['sh', '-c', script],
+        ['PATH=/bin'],
+        GFP_ATOMIC,
+        options,
+      )
       assert.ok(info)
       return info
     }
@@ -175,7 +181,10 @@ for (const launcher of ['posix_spawn', 'child_process'] as const) {
 
       test('a call before helpers are enabled at boot: -EBUSY', async () => {
         await using early = boot({ khelpers: 1, launcher, enabled: false })
-        assert.equal(await early.callUsermodehelper('/bin/true', ['true'], [], UMH_WAIT_PROC), -errno('EBUSY'))
+        assert.equal(
+          await early.callUsermodehelper('/bin/true', ['true'], [], UMH_WAIT_PROC),
+          -errno('EBUSY'),
+        )
         await early.usermodehelperEnable()
         assert.equal(await early.callUsermodehelper('/bin/true', ['true'], [], UMH_WAIT_PROC), 0)
       })
@@ -202,7 +211,9 @@ for (const launcher of ['posix_spawn', 'child_process'] as const) {
         })
         assert.ok(info)
         assert.equal(order.length, 0)
-        const ended = kernel.callUsermodehelperExec(info, UMH_WAIT_PROC).then(retval => order.push(`exec ${retval}`))
+        const ended = kernel
+          .callUsermodehelperExec(info, UMH_WAIT_PROC)
+          .then(retval => order.push(`exec ${retval}`))
         assert.deepEqual(order, ['init mine'])
         await ended
         assert.deepEqual(order, ['init mine', 'cleanup mine 0', 'exec 0'])
@@ -302,14 +313,21 @@ for (const launcher of ['posix_spawn', 'child_process'] as const) {
         assert.equal(await waiting, -errno('ERESTARTSYS'))
         assert.equal(cleanups, 0)
         assert.equal(kernel.stats().running, 0)
-        await kernel.callUsermodehelper('/bin/sh', ['sh', '-c', `echo > ${temporary('fifo')}; rm ${temporary('fifo')}`], [], UMH_WAIT_PROC)
+        await kernel.callUsermodehelper(
+          '/bin/sh',
+          ['sh', '-c', `echo > ${temporary('fifo')}; rm ${temporary('fifo')}`],
+          [],
+          UMH_WAIT_PROC,
+        )
         await eventually('the cleanup has run', () => cleanups === 1)
         assert.equal(readFileSync(marker, 'utf8'), 'END\n')
       })
 
       test('without KILLABLE the signal changes nothing', async () => {
         assert.equal(
-          await kernel.callUsermodehelperExec(setup('exit 2'), UMH_WAIT_PROC, { signal: AbortSignal.abort() }),
+          await kernel.callUsermodehelperExec(setup('exit 2'), UMH_WAIT_PROC, {
+            signal: AbortSignal.abort(),
+          }),
           2 * EXIT,
         )
       })
@@ -342,7 +360,12 @@ for (const launcher of ['posix_spawn', 'child_process'] as const) {
       test('envp null is an empty environment; an object is taken too', async () => {
         const path = temporary(`environment-${launcher}`)
         const env = async (envp: null | Record<string, string | undefined>) => {
-          await kernel.callUsermodehelper('/bin/sh', ['sh', '-c', `/usr/bin/env > ${path}; echo END >> ${path}`], envp, UMH_WAIT_PROC)
+          await kernel.callUsermodehelper(
+            '/bin/sh',
+            ['sh', '-c', `/usr/bin/env > ${path}; echo END >> ${path}`],
+            envp,
+            UMH_WAIT_PROC,
+          )
           return readFileSync(path, 'utf8')
             .split('\n')
             .filter(line => !/^(PWD|_|SHLVL|OLDPWD)=|^END$|^$/.test(line))
@@ -365,7 +388,9 @@ for (const launcher of ['posix_spawn', 'child_process'] as const) {
         assert.equal(readFileSync(path, 'utf8'), '/dev/null\n/dev/null\n/dev/null\n')
       })
 
-      test('of the service’s descriptors none is passed on', { skip: launcher === 'child_process' }, async () => {
+      test('of the service’s descriptors none is passed on', {
+        skip: launcher === 'child_process',
+      }, async () => {
         // One above the others is the folder that ls reads.
         assert.equal((await kernel.run('ls', ['/proc/self/fd'])).stdout, '0\n1\n2\n3\n')
       })
@@ -382,7 +407,9 @@ for (const launcher of ['posix_spawn', 'child_process'] as const) {
 
       test('stdinpipe: what is written arrives, closing it is the end of input', async () => {
         if (launcher === 'child_process') {
-          assert.throws(() => kernel.callUsermodehelperStdinpipe(setup('true')), { code: 'ERR_KHELPER_UNSUPPORTED' })
+          assert.throws(() => kernel.callUsermodehelperStdinpipe(setup('true')), {
+            code: 'ERR_KHELPER_UNSUPPORTED',
+          })
           return
         }
         const path = temporary('stdinpipe')
@@ -459,7 +486,9 @@ test('the descriptors are all in use: GFP_ATOMIC gives null, GFP_KERNEL waits it
 
 test('a hundred times more calls than descriptors all run', async () => {
   await using kernel = boot({ khelpers: 2, descriptors: 4 })
-  const calls = Array.from({ length: 400 }, () => kernel.callUsermodehelper('/bin/true', ['true'], [], UMH_WAIT_PROC))
+  const calls = Array.from({ length: 400 }, () =>
+    kernel.callUsermodehelper('/bin/true', ['true'], [], UMH_WAIT_PROC),
+  )
   assert.deepEqual(new Set(await Promise.all(calls)), new Set([0]))
 })
 

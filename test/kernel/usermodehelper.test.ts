@@ -1,6 +1,14 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { boot, UMH_DISABLED, UMH_ENABLED, UMH_FREEZING, UMH_NO_WAIT, UMH_WAIT_EXEC, UMH_WAIT_PROC } from '../../src/index.js'
+import {
+  boot,
+  UMH_DISABLED,
+  UMH_ENABLED,
+  UMH_FREEZING,
+  UMH_NO_WAIT,
+  UMH_WAIT_EXEC,
+  UMH_WAIT_PROC,
+} from '../../src/index.js'
 import { errno } from '../../src/libc/index.js'
 import { eventually } from '../helpers/resources.js'
 
@@ -63,7 +71,10 @@ test('readTrylock: 0 while enabled, -EAGAIN while disabled, waits while freezing
   assert.throws(() => kernel.usermodehelperReadUnlock(), { code: 'ERR_OUT_OF_RANGE' })
   await kernel.usermodehelperSetDisableDepth(UMH_FREEZING)
   const waiting = kernel.usermodehelperReadTrylock()
-  assert.equal(await Promise.race([waiting, new Promise(resolve => setTimeout(resolve, 30, 'waits'))]), 'waits')
+  assert.equal(
+    await Promise.race([waiting, new Promise(resolve => setTimeout(resolve, 30, 'waits'))]),
+    'waits',
+  )
   await kernel.usermodehelperEnable()
   assert.equal(await waiting, 0)
   kernel.usermodehelperReadUnlock()
@@ -73,7 +84,10 @@ test('a read lock holds off disable', async () => {
   await using kernel = boot({ khelpers: 1 })
   assert.equal(await kernel.usermodehelperReadTrylock(), 0)
   const disabling = kernel.usermodehelperDisable()
-  assert.equal(await Promise.race([disabling, new Promise(resolve => setTimeout(resolve, 30, 'waits'))]), 'waits')
+  assert.equal(
+    await Promise.race([disabling, new Promise(resolve => setTimeout(resolve, 30, 'waits'))]),
+    'waits',
+  )
   assert.equal(await call(kernel, UMH_WAIT_PROC, '0'), 0)
   kernel.usermodehelperReadUnlock()
   assert.equal(await disabling, 0)

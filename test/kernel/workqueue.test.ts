@@ -3,9 +3,9 @@
  */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { boot, UMH_WAIT_PROC } from '../../src/index.js'
 import { writeCall } from '../../src/kernel/call-spec.js'
 import { Environments } from '../../src/kernel/environments.js'
-import { boot, UMH_WAIT_PROC } from '../../src/index.js'
 import { Memory, type OwnerIndex, Slot, type SlotIndex, SlotState } from '../../src/kernel/memory.js'
 import { cancelWork, flushWorkqueue, queueWork } from '../../src/kernel/workqueue.js'
 import { inThreadHelper } from '../helpers/temporary.js'
@@ -32,7 +32,10 @@ function make() {
 test('queueing a pending item: false, and it runs once, at its place', () => {
   const { memory, setUp } = make()
   const [first, second] = [setUp(), setUp()]
-  assert.deepEqual([queueWork(memory, first), queueWork(memory, second), queueWork(memory, first)], [true, true, false])
+  assert.deepEqual(
+    [queueWork(memory, first), queueWork(memory, second), queueWork(memory, first)],
+    [true, true, false],
+  )
   assert.deepEqual([memory.queue.pop(), memory.queue.pop(), memory.queue.pop()], [first, second, undefined])
 })
 
@@ -52,7 +55,10 @@ test('cancelling: true for a pending item, false for one that is executed or was
   queueWork(memory, executing)
   queueWork(memory, pending)
   execute()
-  assert.deepEqual([pending, executing, idle].map(slot => cancelWork(memory, slot)), [true, false, false])
+  assert.deepEqual(
+    [pending, executing, idle].map(slot => cancelWork(memory, slot)),
+    [true, false, false],
+  )
   assert.equal(state(pending), SlotState.CANCELLED)
 })
 
@@ -87,7 +93,15 @@ test('flush of an empty queue returns at once', async () => {
 })
 
 test('words of the layout do not overlap', () => {
-  const sizes: Record<string, number> = { COMPLETION: 2, STDIO: 3, STDIO_FD: 3, CAPTURED: 2, TRUNCATED: 2, MAX_OUTPUT: 2, RUSAGE: 2 * Slot.RUSAGE_FIELDS }
+  const sizes: Record<string, number> = {
+    COMPLETION: 2,
+    STDIO: 3,
+    STDIO_FD: 3,
+    CAPTURED: 2,
+    TRUNCATED: 2,
+    MAX_OUTPUT: 2,
+    RUSAGE: 2 * Slot.RUSAGE_FIELDS,
+  }
   const used = new Map<number, string>()
   for (const [name, word] of Object.entries(Slot)) {
     if (['WORDS', 'CLEARED', 'RUSAGE_FIELDS'].includes(name)) continue

@@ -12,7 +12,10 @@ export function registerRun(program: Command): void {
     .description('Runs one program, passes its input and output through, and exits as it does.')
     .argument('<program>', 'a path, or a name to look up in PATH')
     .argument('[args...]')
-    .option('--json', 'print the result with its resource usage as one JSON object; output is captured into it')
+    .option(
+      '--json',
+      'print the result with its resource usage as one JSON object; output is captured into it',
+    )
     .option('--cwd <folder>', 'working directory of the program')
     .option('--env <KEY=value>', 'set one more environment variable; may be repeated', addVariable, {})
     .option('--timeout <seconds>', 'end the program after this time', seconds)
@@ -34,7 +37,10 @@ export function registerRun(program: Command): void {
     })
 }
 
-function addVariable(assignment: string, variables: Readonly<Record<string, string>>): Record<string, string> {
+function addVariable(
+  assignment: string,
+  variables: Readonly<Record<string, string>>,
+): Record<string, string> {
   const equals = assignment.indexOf('=')
   if (equals < 1) throw new InvalidArgumentError('It must be of the form KEY=value.')
   return { ...variables, [assignment.slice(0, equals)]: assignment.slice(equals + 1) }

@@ -23,7 +23,11 @@ const PASSED_ON = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT'] as const
 /** Sent by a terminal to everyone in its foreground process group, the program included. */
 const FROM_TERMINAL: readonly string[] = ['SIGINT', 'SIGQUIT']
 
-export async function runCommand(file: string, args: readonly string[], options: RunCommandOptions): Promise<void> {
+export async function runCommand(
+  file: string,
+  args: readonly string[],
+  options: RunCommandOptions,
+): Promise<void> {
   await using kernel = boot({ khelpers: 1, launcher: options.launcher })
   const helper = start(() => kernel.run(file, args, runOptions(options)))
   const passOn = (signal: NodeJS.Signals): void => {
@@ -52,7 +56,13 @@ function start(run: () => Helper): Helper {
   }
 }
 
-function runOptions({ json, cwd, env, timeout, killSignal }: RunCommandOptions): RunOptions & { encoding: 'utf8' } {
+function runOptions({
+  json,
+  cwd,
+  env,
+  timeout,
+  killSignal,
+}: RunCommandOptions): RunOptions & { encoding: 'utf8' } {
   if (!(killSignal in constants.signals)) throw new UsageError(`--kill-signal: no such signal: ${killSignal}`)
   const output = json ? 'capture' : 'inherit'
   return {

@@ -50,7 +50,8 @@ export class CommandBuilder {
     yield* this.#add(item.text)
     if (item.endsLine) this.#lines += 1
     const { maxArgs, maxLines } = this.#limits
-    if (this.#args.length === maxArgs || (maxLines !== undefined && this.#lines >= maxLines)) yield this.#take()
+    if (this.#args.length === maxArgs || (maxLines !== undefined && this.#lines >= maxLines))
+      yield this.#take()
   }
 
   /** The input is over: gives the last command line, if there is one. */
@@ -68,7 +69,8 @@ export class CommandBuilder {
     const { maxChars, exitIfTooLong, maxArgs, maxLines } = this.#limits
     const length = lengthOf(text)
     if (this.#length + length > maxChars) {
-      if (this.#args.length === 0) throw new UsageError('cannot fit single argument within argument list size limit')
+      if (this.#args.length === 0)
+        throw new UsageError('cannot fit single argument within argument list size limit')
       if (exitIfTooLong && (maxArgs !== undefined || maxLines !== undefined)) {
         throw new UsageError('argument list too long')
       }

@@ -6,7 +6,15 @@
  * off when the log is opened again. The file is flushed to the disk at the end; a power failure before
  * that may cost the last lines, whose commands `--resume` then runs again.
  */
-import { closeSync, fdatasyncSync, fstatSync, ftruncateSync, openSync, readFileSync, writeSync } from 'node:fs'
+import {
+  closeSync,
+  fdatasyncSync,
+  fstatSync,
+  ftruncateSync,
+  openSync,
+  readFileSync,
+  writeSync,
+} from 'node:fs'
 import { constants } from 'node:os'
 import { quoteCommand } from '../shell-quote.js'
 import { fileProblem, UsageError } from '../usage-error.js'

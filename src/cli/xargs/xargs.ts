@@ -3,7 +3,7 @@
  */
 import { execFileSync } from 'node:child_process'
 import { createReadStream, openSync } from 'node:fs'
-import { constants, availableParallelism } from 'node:os'
+import { availableParallelism, constants } from 'node:os'
 import type { Readable } from 'node:stream'
 import { boot } from '../../index.js'
 import { fileProblem, UsageError } from '../usage-error.js'
@@ -44,7 +44,8 @@ const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 
 /** @returns the exit code */
 export async function xargs(command: readonly string[], options: XargsOptions): Promise<number> {
-  if (options.resume && options.joblog === undefined) throw new UsageError('--resume needs --joblog FILE to go on with')
+  if (options.resume && options.joblog === undefined)
+    throw new UsageError('--resume needs --joblog FILE to go on with')
   const builder = new CommandBuilder({
     initial: command,
     maxArgs: options.maxArgs,
@@ -54,11 +55,16 @@ export async function xargs(command: readonly string[], options: XargsOptions): 
     exitIfTooLong: options.exit === true || options.maxLines !== undefined,
   })
   const input = openInput(options.argFile)
-  const joblog = options.joblog === undefined ? undefined : new Joblog(options.joblog, options.resume === true)
+  const joblog =
+    options.joblog === undefined ? undefined : new Joblog(options.joblog, options.resume === true)
   const maxProcs = options.maxProcs === 0 ? availableParallelism() * PROCS_PER_CPU : options.maxProcs
   await using kernel = boot({ khelpers: Math.min(availableParallelism(), maxProcs) })
   const progress = new Progress(process.stderr.isTTY === true && options.verbose !== true)
-  const runner = new Runner(kernel, joblog, progress, { ...options, maxProcs, sharesInput: options.argFile !== undefined })
+  const runner = new Runner(kernel, joblog, progress, {
+    ...options,
+    maxProcs,
+    sharesInput: options.argFile !== undefined,
+  })
   const interrupt = (signal: NodeJS.Signals) => {
     runner.interrupt(signal)
     input.destroy()
@@ -93,7 +99,9 @@ async function feed(
     try {
       return decoder.decode(chunk, { stream: chunk !== undefined })
     } catch {
-      throw new UsageError(`the input is not UTF-8 text${options.argFile === undefined ? '' : `: ${options.argFile}`}`)
+      throw new UsageError(
+        `the input is not UTF-8 text${options.argFile === undefined ? '' : `: ${options.argFile}`}`,
+      )
     }
   }
   const run = async (commands: Iterable<readonly string[]>): Promise<void> => {

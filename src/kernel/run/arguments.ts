@@ -76,8 +76,16 @@ export function checkArguments(
     stderr,
     input: checkInput(options.input, inThread),
     encoding: checkEncoding(options.encoding),
-    maxOutput: checkNumber(options.maxOutput, 'options.maxOutput', DEFAULT_MAX_OUTPUT, Number.MAX_SAFE_INTEGER),
-    timeout: options.timeout === undefined ? undefined : checkNumber(options.timeout, 'options.timeout', 0, LONGEST_MS),
+    maxOutput: checkNumber(
+      options.maxOutput,
+      'options.maxOutput',
+      DEFAULT_MAX_OUTPUT,
+      Number.MAX_SAFE_INTEGER,
+    ),
+    timeout:
+      options.timeout === undefined
+        ? undefined
+        : checkNumber(options.timeout, 'options.timeout', 0, LONGEST_MS),
     killSignal: signalNumber(options.killSignal ?? 'SIGTERM', 'options.killSignal'),
     grace:
       options.forceKillAfter === false
@@ -120,7 +128,8 @@ function checkStdin(options: RunOptions, inThread: boolean): StdinSource {
   if (options.input !== undefined && options.stdin !== undefined) {
     throw wrongValue('options.stdin', 'cannot be given together with options.input')
   }
-  if (stdin === 'pipe' && inThread) throw wrongValue('options.stdin', 'cannot be a pipe for an in-thread helper')
+  if (stdin === 'pipe' && inThread)
+    throw wrongValue('options.stdin', 'cannot be a pipe for an in-thread helper')
   if (stdin === 'ignore' || stdin === 'inherit' || stdin === 'pipe') return stdin
   checkFdOrFile(stdin, 'options.stdin', "'ignore', 'inherit', 'pipe', a file descriptor or { file }")
   return stdin
@@ -154,7 +163,8 @@ function checkFdOrFile(value: unknown, name: string, expected: string): void {
     }
     return
   }
-  if (typeof value !== 'object' || value === null || !('file' in value)) throw wrongType(name, expected, value)
+  if (typeof value !== 'object' || value === null || !('file' in value))
+    throw wrongType(name, expected, value)
   checkString(value.file, `${name}.file`)
 }
 

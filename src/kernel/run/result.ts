@@ -8,7 +8,7 @@ import { UMH_WAIT_PROC } from '../constants.js'
 import { HelperError, type HelperErrorDetails, launchMessage, syscallOf } from '../errors.js'
 import { type Memory, Slot, SlotFlag, type SlotIndex, Step } from '../memory.js'
 import type { RunArguments } from './arguments.js'
-import type { Rusage, RunResult } from './types.js'
+import type { RunResult, Rusage } from './types.js'
 
 const EXIT_SHIFT = 8
 const SIGNAL_MASK = 0x7f

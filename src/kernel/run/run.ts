@@ -192,7 +192,13 @@ class RunCall implements Ending, DescriptorWaiter {
   #resolveNow(): void {
     this.#host.state.leave()
     this.#settled()
-    const outcome: Outcome = { retval: 0, pid: undefined, step: Step.NONE, rusage: null, outputTruncated: false }
+    const outcome: Outcome = {
+      retval: 0,
+      pid: undefined,
+      step: Step.NONE,
+      rusage: null,
+      outputTruncated: false,
+    }
     this.resolve(makeResult(this.#args, outcome, NOTHING, this.#termination(), this.#duration()))
   }
 

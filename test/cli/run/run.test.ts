@@ -41,9 +41,12 @@ test('--timeout, --cwd and --env', () => {
 })
 
 test('a signal to khelper reaches the program, whose end is khelper’s', async () => {
-  const child = startKhelper(['run', '--', 'sh', '-c', 'trap "exit 9" TERM; echo ready; while :; do sleep 0.05; done'], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  })
+  const child = startKhelper(
+    ['run', '--', 'sh', '-c', 'trap "exit 9" TERM; echo ready; while :; do sleep 0.05; done'],
+    {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    },
+  )
   await once(child.stdout ?? child, 'data')
   child.kill('SIGTERM')
   const [status] = await once(child, 'exit')

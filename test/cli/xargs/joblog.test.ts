@@ -102,7 +102,18 @@ test('Ctrl-C on a terminal ends every command and leaves a whole joblog; the she
   writeFileSync(pids, '')
   // python3's pty gives the command a terminal of its own.
   const [node = '', main = ''] = startArguments()
-  const command = [node, main, 'xargs', '-P3', '-n1', '--joblog', log, 'sh', '-c', `echo $$ >> ${pids}; sleep 60`]
+  const command = [
+    node,
+    main,
+    'xargs',
+    '-P3',
+    '-n1',
+    '--joblog',
+    log,
+    'sh',
+    '-c',
+    `echo $$ >> ${pids}; sleep 60`,
+  ]
   const script = `import pty, os, sys; status = pty.spawn(${JSON.stringify(command)}); sys.exit(200 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status))`
   const terminal = spawn('python3', ['-c', script], { stdio: ['pipe', 'pipe', 'inherit'] })
   let screen = ''

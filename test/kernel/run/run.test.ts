@@ -43,7 +43,9 @@ for (const launcher of ['posix_spawn', 'child_process'] as const) {
 
     test('a program in PATH that may not be executed: EACCES', async () => {
       write('not-executable', '#!/bin/sh\n', 0o644)
-      await assert.rejects(kernel.run('not-executable', [], { env: { PATH: temporary('') } }), { code: 'EACCES' })
+      await assert.rejects(kernel.run('not-executable', [], { env: { PATH: temporary('') } }), {
+        code: 'EACCES',
+      })
     })
 
     test('cwd is where the helper starts; one that is missing is named in the error', async () => {
@@ -89,7 +91,9 @@ for (const launcher of ['posix_spawn', 'child_process'] as const) {
       assert.equal(readFileSync(output, 'utf8'), 'before\none\ntwo\n')
       await kernel.run('cat', [], { stdin: { file: input }, stdout: { file: output } })
       assert.equal(readFileSync(output, 'utf8'), 'one\ntwo\n')
-      await assert.rejects(kernel.run('cat', [], { stdin: { file: temporary('missing') } }), { code: 'ENOENT' })
+      await assert.rejects(kernel.run('cat', [], { stdin: { file: temporary('missing') } }), {
+        code: 'ENOENT',
+      })
     })
 
     test('a descriptor of the service is left open; stdout and stderr may be swapped', async () => {
@@ -110,7 +114,9 @@ for (const launcher of ['posix_spawn', 'child_process'] as const) {
     // node:child_process gives its children sockets, which cannot be opened by name.
     const byName = { skip: launcher === 'child_process' }
     test('writes to /dev/stdout and /dev/stderr by name are captured in their place', byName, async () => {
-      const { stdout, stderr } = await kernel.run(...sh('echo a; echo b >/dev/stdout; echo c; echo d >/dev/stderr'))
+      const { stdout, stderr } = await kernel.run(
+        ...sh('echo a; echo b >/dev/stdout; echo c; echo d >/dev/stderr'),
+      )
       assert.equal(stdout, 'a\nb\nc\n')
       assert.equal(stderr, 'd\n')
     })
@@ -195,7 +201,9 @@ for (const launcher of ['posix_spawn', 'child_process'] as const) {
 
     test('an aborted signal: nothing is started', async () => {
       const marker = temporary(`never-${launcher}`)
-      await assert.rejects(kernel.run('touch', [marker], { signal: AbortSignal.abort() }), { code: 'ABORT_ERR' })
+      await assert.rejects(kernel.run('touch', [marker], { signal: AbortSignal.abort() }), {
+        code: 'ABORT_ERR',
+      })
       assert.throws(() => readFileSync(marker), { code: 'ENOENT' })
     })
 
@@ -243,7 +251,10 @@ for (const launcher of ['posix_spawn', 'child_process'] as const) {
       assert.equal(error.exitCode, 3)
       assert.equal(error.stdout, 'partial\n')
       assert.doesNotMatch(JSON.stringify(error) + error.stack, /hunter2/)
-      await assert.rejects(kernel.run(...sh('kill -9 $$')), { code: 'ERR_HELPER_SIGNAL', signalCode: 'SIGKILL' })
+      await assert.rejects(kernel.run(...sh('kill -9 $$')), {
+        code: 'ERR_HELPER_SIGNAL',
+        signalCode: 'SIGKILL',
+      })
     })
 
     test('disabled helpers: EBUSY', async () => {
@@ -260,7 +271,9 @@ for (const launcher of ['posix_spawn', 'child_process'] as const) {
       await fc.assert(
         fc.asyncProperty(fc.array(anything, { maxLength: 20 }), anything, async (args, value) => {
           const script = 'for a in "$@"; do printf "%s\\0" "$a"; done; printf "%s" "$VALUE"'
-          const { stdout } = await kernel.run('/bin/sh', ['-c', script, 'sh', ...args], { env: { VALUE: value } })
+          const { stdout } = await kernel.run('/bin/sh', ['-c', script, 'sh', ...args], {
+            env: { VALUE: value },
+          })
           assert.deepEqual(stdout.split('\0'), [...args, value])
         }),
         { numRuns: 40 },
