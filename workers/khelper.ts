@@ -2,8 +2,8 @@
  * A khelper thread: takes calls from khelper_wq, one after the other, and executes them.
  *
  * While there is nothing to do it blocks on the wait queue, having looked at khelper_wq once more. It may
- * block only if its event loop has nothing to do either: while children of node:child_process run here, or
- * timers and sockets that an in-thread helper left behind, it awaits the wait queue instead.
+ * block only if its event loop has nothing to do either: while there are timers and sockets that an in-thread
+ * helper left behind, it awaits the wait queue instead.
  */
 import { workerData } from 'node:worker_threads'
 import { Backoff } from '../src/atomics-sync/index.js'
@@ -65,11 +65,7 @@ const inThread = (slot: SlotIndex) =>
 const stopping = () => Atomics.load(words, runState) >= RunState.STOPPED
 const ready = () => queue.size > 0 || stopping()
 
-function mustTurn(): boolean {
-  return (
-    handlers.busy || (handlers.inThreadUsed && process.getActiveResourcesInfo().length > resourcesAtStart)
-  )
-}
+const mustTurn = () => handlers.inThreadUsed && process.getActiveResourcesInfo().length > resourcesAtStart
 
 /** Executes one call; a promise if that takes a turn of the event loop. */
 function execute(slot: SlotIndex): Promise<void> | undefined {
@@ -79,6 +75,7 @@ function execute(slot: SlotIndex): Promise<void> | undefined {
   words[slotRow + Slot.KHELPER] = khelper + 1
   const before = Atomics.compareExchange(words, slotRow + Slot.STATE, SlotState.QUEUED, SlotState.EXECUTING)
   if (before === SlotState.CANCELLED) {
+    Atomics.store(words, row + Khelper.CURRENT, 0)
     completer.fail(slot, errno('ECANCELED'), Step.NONE)
     return undefined
   }
@@ -121,7 +118,6 @@ async function work(): Promise<void> {
       backoff.reset()
     }
   }
-  await handlers.drained()
 }
 
 Atomics.store(words, row + Khelper.THREAD_ID, libc?.gettid() ?? 0)

@@ -1,14 +1,16 @@
 /**
  * The wait_for_helper thread: waits for processes to exit, and ends the calls that wait for them.
  *
- * While there is no process it blocks on its doorbell; otherwise in epoll_wait, which an event wakes. Its
- * event loop gets a turn now and then, without which nobody could end this thread.
+ * With posix_spawn it blocks: on its doorbell while there is no process, else in epoll_wait, which an event wakes.
+ * Its event loop gets a turn now and then, without which nobody could end this thread. With the launcher
+ * child_process it also starts the programs, and lives in its event loop.
  */
 import { workerData } from 'node:worker_threads'
 import { Doorbell } from '../src/atomics-sync/index.js'
+import { ChildProcessLauncher } from '../src/exec/child-process-launcher.js'
 import { Reaper } from '../src/exec/reaper.js'
 import { Completer } from '../src/kernel/complete.js'
-import { Control, Memory, RunState } from '../src/kernel/memory.js'
+import { Control, Launcher, Memory, RunState, type SlotIndex } from '../src/kernel/memory.js'
 import type { ReaperData } from '../src/kernel/supervisor.js'
 import { loadLibc } from '../src/libc/index.js'
 
@@ -16,24 +18,51 @@ import { loadLibc } from '../src/libc/index.js'
 const WAIT_MS = 100
 /** Longest time without a turn of the event loop. */
 const TURN_MS = 10
+/** How often the end is looked for while children still run. */
+const LOOK_MS = 100
 
-const memory = Memory.attach((workerData as ReaperData).buffer)
-const { words } = memory
-const reaper = new Reaper(memory, loadLibc(), new Completer(memory))
-const doorbell = new Doorbell(memory.buffer, memory.byteOffset(memory.control(Control.REAPER_DOORBELL)))
+const { buffer, scratch } = workerData as ReaperData
+const memory = Memory.attach(buffer)
+const { words, launches } = memory
+const doorbell = new Doorbell(buffer, memory.byteOffset(memory.control(Control.REAPER_DOORBELL)))
 const runState = () => Atomics.load(words, memory.control(Control.RUN_STATE))
 const processes = () => Atomics.load(words, memory.control(Control.PROCESSES))
-const ready = () => processes() > 0 || runState() >= RunState.STOPPED
-const turnOfEventLoop = () => new Promise<void>(resolve => setImmediate(resolve))
 
-let turned = performance.now()
-for (;;) {
+/** Whether this thread has nothing left to do. */
+function over(): boolean {
   const state = runState()
-  if (state === RunState.EXITING || (state === RunState.STOPPED && processes() === 0)) break
-  if (processes() === 0) doorbell.sleep(ready)
-  else reaper.turn(WAIT_MS)
-  if (performance.now() - turned > TURN_MS) {
-    await turnOfEventLoop()
-    turned = performance.now()
+  return (
+    state === RunState.EXITING || (state === RunState.STOPPED && processes() === 0 && launches.size === 0)
+  )
+}
+
+async function reap(): Promise<void> {
+  const reaper = new Reaper(memory, loadLibc(), new Completer(memory))
+  const ready = () => processes() > 0 || runState() >= RunState.STOPPED
+  let turned = performance.now()
+  while (!over()) {
+    if (processes() === 0) doorbell.sleep(ready)
+    else reaper.turn(WAIT_MS)
+    if (performance.now() - turned > TURN_MS) {
+      await new Promise<void>(resolve => setImmediate(resolve))
+      turned = performance.now()
+    }
   }
 }
+
+async function launch(): Promise<void> {
+  const launcher = new ChildProcessLauncher(memory, new Completer(memory), scratch ?? '')
+  // Holds the event loop open while it awaits the doorbell, and sees the end although nobody rings for a child's exit.
+  const look = setInterval(() => over() && doorbell.ring(), LOOK_MS)
+  while (!over()) {
+    for (let slot = launches.pop(); slot !== undefined; slot = launches.pop())
+      launcher.launch(slot as SlotIndex)
+    await doorbell.listen(() => launches.size > 0 || over())
+    // Children's exits are seen between any two launches.
+    await new Promise<void>(resolve => setImmediate(resolve))
+  }
+  clearInterval(look)
+}
+
+if (words[memory.control(Control.LAUNCHER)] === Launcher.POSIX_SPAWN) await reap()
+else await launch()

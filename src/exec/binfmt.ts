@@ -2,24 +2,23 @@
  * How a path becomes a running helper: the table of handlers, and which one a call gets.
  *
  *   a URL of scheme `file:`   in-thread: an ES module, run on this thread
- *   anything else             a program, started by this kernel's launcher
+ *   anything else             a program: by posix_spawn from this thread, or, with the launcher child_process,
+ *                             on the wait_for_helper thread. Node ties a child to the thread that started it,
+ *                             and a khelper may have to be ended for the sake of an in-thread helper.
  */
+
+import { Doorbell } from '../atomics-sync/index.js'
 import type { Completer } from '../kernel/complete.js'
-import { type KhelperIndex, type Memory, Slot, SlotFlag, type SlotIndex } from '../kernel/memory.js'
+import { Control, type KhelperIndex, type Memory, Slot, SlotFlag, type SlotIndex } from '../kernel/memory.js'
 import type { Libc } from '../libc/index.js'
-import { ChildProcessLauncher } from './child-process-launcher.js'
 import { InThreadHelpers } from './in-thread.js'
 import { PosixLauncher } from './posix-launcher.js'
 
 export interface Handlers {
   /** Executes a call; a promise if this thread can take no other before it is over. */
   execute(slot: SlotIndex): Promise<void> | undefined
-  /** This thread's event loop has children to see exit. */
-  readonly busy: boolean
   /** An in-thread helper has run here. */
   readonly inThreadUsed: boolean
-  /** Resolves when this thread has no children left. */
-  drained(): Promise<void>
   /** Frees what the handlers hold. */
   close(): void
 }
@@ -36,24 +35,23 @@ export function binfmt(
   scratch: string | undefined,
 ): Handlers {
   const posix = libc === undefined ? undefined : new PosixLauncher(memory, libc, completer, khelper)
-  const childProcess =
-    posix === undefined ? new ChildProcessLauncher(memory, completer, scratch ?? '') : undefined
   const inThread = new InThreadHelpers(memory, completer, khelper, libc, scratch)
+  const reaper = new Doorbell(memory.buffer, memory.byteOffset(memory.control(Control.REAPER_DOORBELL)))
   return {
     execute(slot) {
       const flags = memory.words[memory.slot(slot) + Slot.FLAGS] ?? 0
       if (flags & SlotFlag.IN_THREAD) return inThread.run(slot)
       if (posix !== undefined) posix.launch(slot)
-      else childProcess?.launch(slot)
+      else {
+        // Room for every slot at once, so this cannot fail.
+        memory.launches.push(slot)
+        reaper.ring()
+      }
       return undefined
-    },
-    get busy() {
-      return childProcess?.busy ?? false
     },
     get inThreadUsed() {
       return inThread.used
     },
-    drained: () => childProcess?.drained() ?? Promise.resolve(),
     close: () => posix?.close(),
   }
 }

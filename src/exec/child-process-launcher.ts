@@ -1,9 +1,9 @@
 /**
- * Launches a program by node:child_process from the khelper thread: where posix_spawn cannot be had, and
+ * Launches programs by node:child_process on the wait_for_helper thread: where posix_spawn cannot be had, and
  * on demand. Slower, and with the same results but for the rusage, which Node does not tell.
  *
- * The children belong to this thread's event loop: it has to turn while there are any, and the thread
- * must not go before they have, or they would stay zombies for ever.
+ * The children belong to this thread's event loop, which alone sees them exit: were the thread ended, they would
+ * stay zombies for ever. So nothing else runs here.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { closeSync, existsSync, openSync, readSync, statSync, writeSync } from 'node:fs'
@@ -16,6 +16,7 @@ import { type CapturedStream, markByName, scratchFile } from '../kernel/captured
 import type { Completer } from '../kernel/complete.js'
 import { UMH_WAIT_PROC } from '../kernel/constants.js'
 import {
+  Control,
   ExecState,
   type Memory,
   Slot,
@@ -70,47 +71,30 @@ export class ChildProcessLauncher {
   readonly #completer: Completer
   readonly #scratch: string
   readonly #payload: StringPayloadReader
-  readonly #children = new Set<ChildProcess>()
-  #launching = 0
-  #idle: (() => void) | undefined
+  readonly #processes: number
 
   constructor(memory: Memory, completer: Completer, scratch: string) {
     this.#memory = memory
     this.#completer = completer
     this.#scratch = scratch
     this.#payload = new StringPayloadReader(memory)
-  }
-
-  /** Children that this thread's event loop has to see exit. */
-  get busy(): boolean {
-    return this.#children.size + this.#launching > 0
-  }
-
-  /** Resolves when no child is left. */
-  drained(): Promise<void> {
-    return this.busy ? new Promise(resolve => (this.#idle = resolve)) : Promise.resolve()
-  }
-
-  #rest(): void {
-    if (!this.busy) this.#idle?.()
+    this.#processes = memory.control(Control.PROCESSES)
   }
 
   /** Starts a slot's program; its call is ended by the events that follow. */
   launch(slot: SlotIndex): void {
     const payload = this.#payload.read(slot)
-    this.#launching += 1
-    this.#start(slot, payload)
-      .catch(error => {
-        const failure =
-          error instanceof LaunchFailure
-            ? error
-            : new LaunchFailure(Math.abs(error?.errno ?? errno('EIO')), Step.EXECVE)
-        this.#completer.fail(slot, failure.error, failure.step)
-      })
-      .finally(() => {
-        this.#launching -= 1
-        this.#rest()
-      })
+    Atomics.add(this.#memory.words, this.#processes, 1)
+    this.#start(slot, payload).catch(error => {
+      if (error instanceof LaunchFailure) this.#fail(slot, error.error, error.step)
+      else this.#fail(slot, Math.abs(error?.errno ?? errno('EIO')), Step.EXECVE)
+    })
+  }
+
+  /** Nothing was started. */
+  #fail(slot: SlotIndex, error: number, step: number): void {
+    Atomics.sub(this.#memory.words, this.#processes, 1)
+    this.#completer.fail(slot, error, step)
   }
 
   async #start(slot: SlotIndex, payload: StringPayload): Promise<void> {
@@ -150,7 +134,6 @@ export class ChildProcessLauncher {
       if (!isProgram(resolve(payload.cwd ?? '.', program)))
         throw new LaunchFailure(errno('ENOEXEC'), Step.EXECVE)
       const child = spawn(program, args, options)
-      this.#children.add(child)
       this.#follow(slot, child)
       await new Promise<void>(done => {
         child.once('spawn', done)
@@ -179,17 +162,11 @@ export class ChildProcessLauncher {
       if (ended) return
       ended = true
       for (const capture of child.captures) if (capture.fd !== undefined) closeSync(capture.fd)
-      this.#children.delete(process)
-      this.#rest()
       if (waited && child.status !== undefined) this.#completer.umhComplete(slot, child.status)
     }
     process.once('error', error => {
-      this.#children.delete(process)
-      this.#rest()
-      if (process.pid === undefined) {
-        const number = (error as NodeJS.ErrnoException).errno
-        this.#completer.fail(slot, Math.abs(number ?? errno('EIO')), Step.EXECVE)
-      }
+      if (process.pid !== undefined) return
+      this.#fail(slot, Math.abs((error as NodeJS.ErrnoException).errno ?? errno('EIO')), Step.EXECVE)
     })
     process.once('spawn', () => {
       words[row + Slot.PID] = process.pid ?? 0
@@ -198,6 +175,7 @@ export class ChildProcessLauncher {
       else this.#completer.umhComplete(slot, 0)
     })
     process.once('exit', (code, signal) => {
+      Atomics.sub(words, this.#processes, 1)
       child.status = waitStatus(code, signal)
       if (waited && Atomics.load(words, row + Slot.KILLED) === 1) {
         for (const capture of child.captures) capture.readable.destroy()

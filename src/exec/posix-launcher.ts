@@ -139,6 +139,7 @@ export class PosixLauncher {
   /** The call ends without its program; the descriptors made for it are closed. */
   #refuse(slot: SlotIndex, error: number, step: number): void {
     closeOwned(this.#memory, this.#libc, slot)
+    Atomics.store(this.#memory.words, this.#row + Khelper.CURRENT, 0)
     this.#completer.fail(slot, error, step)
   }
 
@@ -255,6 +256,8 @@ export class PosixLauncher {
     this.#completer.execDone(slot, ExecState.STARTED)
     if (waited) Atomics.store(words, slotRow + Slot.STATE, SlotState.RUNNING)
     Atomics.store(words, row + Process.STATE, ProcessState.LIVE)
+    // From here the slot may be another call's before this function returns.
+    Atomics.store(words, this.#row + Khelper.CURRENT, 0)
     Atomics.store(words, this.#row + Khelper.STARTING, 0)
     const watched =
       pidfd >= 0 && libc.epollAdd(epoll, asFd(pidfd), EPOLLIN | EPOLLONESHOT, index << WATCH_BITS) === 0

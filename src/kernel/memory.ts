@@ -9,6 +9,7 @@
  *   environments the slab of environments, written once and then named by number
  *   processes    the slab of processes started by posix_spawn and not yet reaped
  *   khelper_wq   the queue of slot numbers and its wait queue
+ *   launches     the queue of slots whose program the wait_for_helper thread starts (launcher child_process)
  *
  * The buffer is large and mostly never touched; untouched memory costs nothing.
  *
@@ -45,7 +46,7 @@ export const Control = {
   EVENT_FD: 5,
   /** One of `Launcher`. */
   LAUNCHER: 6,
-  /** Processes started and not yet reaped. */
+  /** Processes that are being started, or are started and not yet reaped. */
   PROCESSES: 8,
   /** The doorbell of the wait_for_helper thread, which sleeps while there is no process. */
   REAPER_DOORBELL: 10,
@@ -346,6 +347,7 @@ function layOut({ descriptors, pages, khelpers }: MemorySize) {
     processes: room(descriptors * Process.WORDS * WORD),
     queue: room(MpmcQueue.byteLength(powerOfTwoAbove(descriptors))),
     idleKhelpers: room(WaitQueue.byteLength(khelpers)),
+    launches: room(MpmcQueue.byteLength(powerOfTwoAbove(descriptors))),
     bytes: end,
   }
 }
@@ -363,6 +365,7 @@ export class Memory {
   readonly processes: Slab
   readonly queue: MpmcQueue
   readonly idleKhelpers: WaitQueue
+  readonly launches: MpmcQueue
   readonly #layout: ReturnType<typeof layOut>
 
   private constructor(buffer: SharedArrayBuffer, size: MemorySize) {
@@ -379,6 +382,7 @@ export class Memory {
     this.processes = new Slab(buffer, layout.processSlab, size.descriptors)
     this.queue = new MpmcQueue(buffer, layout.queue, powerOfTwoAbove(size.descriptors))
     this.idleKhelpers = new WaitQueue(buffer, layout.idleKhelpers, size.khelpers)
+    this.launches = new MpmcQueue(buffer, layout.launches, powerOfTwoAbove(size.descriptors))
   }
 
   /** @throws RangeError if there is no memory of that size */
@@ -387,7 +391,6 @@ export class Memory {
     memory.words[Control.DESCRIPTORS] = size.descriptors
     memory.words[Control.PAGES] = size.pages
     memory.words[Control.KHELPERS] = size.khelpers
-    memory.queue.init()
     return memory
   }
 

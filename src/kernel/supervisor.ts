@@ -22,6 +22,7 @@ import {
   Slot,
   SlotFlag,
   type SlotIndex,
+  SlotState,
   Step,
 } from './memory.js'
 import { recoverLaunch } from './recover-launch.js'
@@ -38,6 +39,7 @@ export interface KhelperData {
 /** What the wait_for_helper thread is given. */
 export interface ReaperData {
   readonly buffer: SharedArrayBuffer
+  readonly scratch: string | undefined
 }
 
 export interface SupervisorOptions {
@@ -115,14 +117,15 @@ export class Supervisor {
 
   /** Starts the wait_for_helper thread, if it is needed and not there. */
   startReaper(): void {
-    if (this.#reaper !== undefined || this.#libc === undefined) return
-    const data: ReaperData = { buffer: this.#memory.buffer }
+    if (this.#reaper !== undefined) return
+    const data: ReaperData = { buffer: this.#memory.buffer, scratch: this.#options.scratch }
     const worker = this.#worker(WAIT_FOR_HELPER, 'wait_for_helper', data)
     this.#reaper = worker
     worker.unref()
     worker.on('error', () => {})
     worker.once('exit', () => {
       this.#reaper = undefined
+      if (this.#libc === undefined) this.#failLaunched()
       const state = Atomics.load(this.#memory.words, this.#memory.control(Control.RUN_STATE))
       if (state <= RunState.STOPPING) this.startReaper()
       else this.onReaperGone?.()
@@ -300,6 +303,20 @@ export class Supervisor {
       this.#failedStarts += 1
       this.#replace(index)
     }
+  }
+
+  /** The thread that had started them by node:child_process has gone: nobody will hear of their exits. */
+  #failLaunched(): void {
+    const { words, size } = this.#memory
+    for (let index = 0; index < size.descriptors; index += 1) {
+      const slot = index as SlotIndex
+      const row = this.#memory.slot(slot)
+      const state = Atomics.load(words, row + Slot.STATE)
+      const taken = state === SlotState.EXECUTING || state === SlotState.RUNNING
+      if (!taken || ((words[row + Slot.FLAGS] ?? 0) & SlotFlag.IN_THREAD) !== 0) continue
+      this.#completer.fail(slot, errno('EOWNERDEAD'), Step.KHELPER)
+    }
+    Atomics.store(words, this.#memory.control(Control.PROCESSES), 0)
   }
 
   #failQueued(): void {
