@@ -19,7 +19,9 @@ after(() => rmSync(folder, { recursive: true, force: true }))
 const portable = (code: string): string =>
   /await using (\w+)/.test(code) ? `${code.replace('await using', 'const')}\nawait kernel.shutdown()\n` : code
 
-const examples = [...readFileSync(join(root, 'README.md'), 'utf8').matchAll(/^## (.*)$|```js\n([\s\S]*?)```/gm)]
+const examples = [
+  ...readFileSync(join(root, 'README.md'), 'utf8').matchAll(/^## (.*)$|```js\n([\s\S]*?)```/gm),
+]
 let heading = ''
 let number = 0
 for (const [, title, code] of examples) {
@@ -31,7 +33,10 @@ for (const [, title, code] of examples) {
   const file = join(folder, `example-${number}.mjs`)
   test(`README, ${heading}: example ${number}`, () => {
     writeFileSync(file, portable(code ?? ''))
-    const { stdout, stderr, status } = spawnSync(process.execPath, [file], { encoding: 'utf8', timeout: 60_000 })
+    const { stdout, stderr, status } = spawnSync(process.execPath, [file], {
+      encoding: 'utf8',
+      timeout: 60_000,
+    })
     assert.equal(status, 0, stderr)
     // A promise follows its console.log; what comes after a colon or a comma explains it.
     for (const [, promise = ''] of (code ?? '').matchAll(/console\.log\(.*\/\/ (.*)$/gm)) {
