@@ -8,6 +8,7 @@
 import { workerData } from 'node:worker_threads'
 import { Backoff } from '../src/atomics-sync/index.js'
 import { binfmt } from '../src/exec/binfmt.js'
+import { loadThreadLibc } from '../src/exec/thread-libc.js'
 import { Completer } from '../src/kernel/complete.js'
 import {
   Control,
@@ -24,7 +25,7 @@ import {
   Step,
 } from '../src/kernel/memory.js'
 import type { KhelperData } from '../src/kernel/supervisor.js'
-import { errno, loadLibc } from '../src/libc/index.js'
+import { errno } from '../src/libc/index.js'
 
 /** Calls between two looks at what in-thread helpers have left to the event loop. */
 const CALLS_PER_TURN = 256
@@ -37,7 +38,8 @@ const row = memory.khelper(khelper as KhelperIndex)
 const runState = memory.control(Control.RUN_STATE)
 const completer = new Completer(memory)
 const posix = words[memory.control(Control.LAUNCHER)] === Launcher.POSIX_SPAWN
-const libc = posix ? loadLibc() : undefined
+const libc = posix ? loadThreadLibc(memory) : undefined
+if (posix && libc === undefined) process.exit()
 const handlers = binfmt(memory, completer, khelper as KhelperIndex, libc, scratch)
 
 /** Holds the event loop open while it only awaits the wait queue, which does not. */

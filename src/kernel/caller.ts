@@ -27,6 +27,9 @@ import { freePages } from './payload.js'
 const CALLS_PER_TURN = 1024
 /** How long the event loop keeps looking after the last ended call, before it sleeps. */
 const LOOK_MS = 0.05
+/** After so many ends that looking has missed it is left off, and tried again once in so many. */
+const FRUITLESS_LOOKS = 4
+const LOOKS_AGAIN = 32
 /** Waiters that are done with and still in the array. */
 const WAITERS_SHIFTED = 4096
 /** How often the threads are looked after while calls are in flight. */
@@ -67,7 +70,9 @@ export class Caller {
   #inFlight = 0
   #looking = false
   #listening = false
-  #lastEnded = 0
+  #lookUntil = 0
+  /** Ends since one came while the event loop was looking. */
+  #fruitless = 0
   #timer: NodeJS.Timeout | undefined
   #closed = false
   #whenIdle: (() => void)[] = []
@@ -241,12 +246,20 @@ export class Caller {
   readonly #turn = (): void => {
     this.#looking = false
     if (this.#closed) return
-    if (this.drain(CALLS_PER_TURN) > 0) this.#lastEnded = performance.now()
+    const now = performance.now()
+    if (this.drain(CALLS_PER_TURN) > 0) this.#sawEnd(now)
     if (this.#hasWaiters) this.#admit()
     if (this.#looking) return
     const waits = this.#inFlight > 0 || this.#hasWaiters
-    if (this.#chain >= 0 || (waits && performance.now() - this.#lastEnded < LOOK_MS)) this.#look()
+    if (this.#chain >= 0 || (waits && now < this.#lookUntil)) this.#look()
     else if (waits || this.#alwaysListens()) this.#listen()
+  }
+
+  /** Looking pays where calls end soon after each other; where they do not, it only takes their processor. */
+  #sawEnd(now: number): void {
+    this.#fruitless = now < this.#lookUntil ? 0 : this.#fruitless + 1
+    const pays = this.#fruitless < FRUITLESS_LOOKS || this.#fruitless % LOOKS_AGAIN === 0
+    this.#lookUntil = pays ? now + LOOK_MS : 0
   }
 
   #listen(): void {

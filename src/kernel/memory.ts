@@ -71,6 +71,8 @@ export const Control = {
   KILL_REQUESTS: 49,
   /** Threads that wait for a descriptor to become free. */
   SLOT_WAITERS: 50,
+  /** Threads that are loading native code and must not be ended meanwhile; notified when one is done. */
+  LOADING: 51,
   WORDS: 64,
 } as const
 

@@ -59,8 +59,10 @@ const FAILED_STARTS = 5
 const RESTART_MS = 50
 /** What a khelper may still take for itself at a shutdown, when every call has ended. */
 const STOP_MS = 1_000
-/** At least this long between two looks at whether every khelper is held. */
-const STUCK_MS = 20
+/** At least this long between two looks at whether threads have died, or are all held. */
+const LOOK_MS = 15
+/** Loading takes some milliseconds; a process that is exiting waits no longer than this for it. */
+const LOADING_MS = 2_000
 const SIGKILL = 9
 const SIGABRT = 6
 const EXIT_SHIFT = 8
@@ -148,6 +150,9 @@ export class Supervisor {
   /** To be called now and then while calls are in flight; may be called while this thread is blocked. */
   watch(): void {
     this.#deliverSignals()
+    const now = performance.now()
+    if (now - this.#looked < LOOK_MS || this.#stopped) return
+    this.#looked = now
     this.#lookForDead()
     this.#addIfStuck()
   }
@@ -183,11 +188,18 @@ export class Supervisor {
     )
   }
 
-  /** The process is going: nothing may hold it up. */
+  /** The process is going: nothing may hold it up, but for threads that are just loading native code. */
   exit(): void {
     this.#stopped = true
-    Atomics.store(this.#memory.words, this.#memory.control(Control.RUN_STATE), RunState.EXITING)
+    const { words } = this.#memory
+    Atomics.store(words, this.#memory.control(Control.RUN_STATE), RunState.EXITING)
     this.#wakeAll()
+    const loading = this.#memory.control(Control.LOADING)
+    const deadline = performance.now() + LOADING_MS
+    for (let threads = Atomics.load(words, loading); threads > 0; threads = Atomics.load(words, loading)) {
+      if (performance.now() > deadline) return
+      Atomics.wait(words, loading, threads, LOOK_MS)
+    }
   }
 
   /** Makes the wait_for_helper thread look at what is not announced by an event. */
@@ -353,9 +365,6 @@ export class Supervisor {
 
   /** Calls wait, and each khelper has been at one and the same call since the last look: one is added. */
   #addIfStuck(): void {
-    const now = performance.now()
-    if (now - this.#looked < STUCK_MS || this.#stopped) return
-    this.#looked = now
     const { words, queue } = this.#memory
     let stuck = queue.size > 0
     let free = -1

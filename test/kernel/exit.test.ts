@@ -79,6 +79,18 @@ test('process.exit takes less than 200 ms with helpers in flight', async t => {
   t.diagnostic(`exited after ${(performance.now() - asked).toFixed(0)} ms`)
 })
 
+test('a process that ends while its threads come up ends well, at whatever moment', async () => {
+  const ends = Array.from({ length: 40 }, (_, moment) =>
+    end(
+      `early-${moment}`,
+      `boot({ khelpers: 4 }).run('true').catch(() => {}); setTimeout(process.exit, ${moment})`,
+    ),
+  )
+  for (const { code, signal, stderr } of await Promise.all(ends)) {
+    assert.deepEqual({ code, signal, stderr }, { code: 0, signal: null, stderr: '' })
+  }
+})
+
 test('a kernel that was booted on a worker thread ends with that thread', async () => {
   const script = `
     import { Worker } from 'node:worker_threads'
