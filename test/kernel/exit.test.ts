@@ -26,8 +26,9 @@ async function end(name: string, source: string) {
 }
 
 const endless = inThreadHelper('export default () => { for (;;); }')
+/** Helpers go on when their service ends: these not for long. */
 const inFlight = `
-  const all = Array.from({ length: 20 }, () => kernel.run('sleep', ['3600'], { stdout: 'ignore', stderr: 'ignore' }))
+  const all = Array.from({ length: 20 }, () => kernel.run('sleep', ['20'], { stdout: 'ignore', stderr: 'ignore' }))
   all.push(kernel.run('${endless}'), kernel.run('${endless}'))
   for (const helper of all) helper.catch(() => {})
   all[0].pid`
@@ -96,7 +97,7 @@ test('a kernel that was booted on a worker thread ends with that thread', async 
     import { Worker } from 'node:worker_threads'
     const worker = new Worker(\`import('${INDEX}').then(({ boot }) => {
       const kernel = boot()
-      kernel.run('sleep', ['3600']).catch(() => {})
+      kernel.run('sleep', ['20']).catch(() => {})
       kernel.run('true').then(() => require('node:worker_threads').parentPort.postMessage('up'))
     })\`, { eval: true })
     worker.once('message', () => worker.terminate())`
