@@ -59,6 +59,7 @@ async function launch(): Promise<void> {
   while (!over()) {
     for (let slot = launches.pop(); slot !== undefined; slot = launches.pop())
       launcher.launch(slot as SlotIndex)
+    launcher.settle()
     await doorbell.listen(() => launches.size > 0 || over())
     // Children's exits are seen between any two launches.
     await new Promise<void>(resolve => setImmediate(resolve))

@@ -72,6 +72,8 @@ export class ChildProcessLauncher {
   readonly #scratch: string
   readonly #payload: StringPayloadReader
   readonly #processes: number
+  /** Helpers that have exited, and whose output is still open. */
+  readonly #lingering = new Set<Child>()
 
   constructor(memory: Memory, completer: Completer, scratch: string) {
     this.#memory = memory
@@ -89,6 +91,15 @@ export class ChildProcessLauncher {
       if (error instanceof LaunchFailure) this.#fail(slot, error.error, error.step)
       else this.#fail(slot, Math.abs(error?.errno ?? errno('EIO')), Step.EXECVE)
     })
+  }
+
+  /** What descendants keep open is not waited for once their helper was to be ended. */
+  settle(): void {
+    const { words } = this.#memory
+    for (const { slot, captures } of this.#lingering) {
+      if (Atomics.load(words, this.#memory.slot(slot) + Slot.KILLED) !== 1) continue
+      for (const { readable } of captures) readable.destroy()
+    }
   }
 
   /** Nothing was started. */
@@ -161,6 +172,7 @@ export class ChildProcessLauncher {
     const end = () => {
       if (ended) return
       ended = true
+      this.#lingering.delete(child)
       for (const capture of child.captures) if (capture.fd !== undefined) closeSync(capture.fd)
       if (waited && child.status !== undefined) this.#completer.umhComplete(slot, child.status)
     }
@@ -177,9 +189,9 @@ export class ChildProcessLauncher {
     process.once('exit', (code, signal) => {
       Atomics.sub(words, this.#processes, 1)
       child.status = waitStatus(code, signal)
-      if (waited && Atomics.load(words, row + Slot.KILLED) === 1) {
-        for (const capture of child.captures) capture.readable.destroy()
-      }
+      if (!waited) return
+      this.#lingering.add(child)
+      this.settle()
     })
     process.once('close', end)
     if (waited) for (const capture of child.captures) this.#collect(child, row, capture)

@@ -253,9 +253,10 @@ export class PosixLauncher {
     watchCaptures(this.#memory, libc, index, epoll)
     const pidfd = this.#pidfd(pid)
     words[row + Process.PIDFD] = pidfd < 0 ? 0 : pidfd + 1
-    this.#completer.execDone(slot, ExecState.STARTED)
     if (waited) Atomics.store(words, slotRow + Slot.STATE, SlotState.RUNNING)
     Atomics.store(words, row + Process.STATE, ProcessState.LIVE)
+    this.#completer.execDone(slot, ExecState.STARTED)
+    Atomics.store(words, row + Process.HANDED_OVER, 1)
     // From here the slot may be another call's before this function returns.
     Atomics.store(words, this.#row + Khelper.CURRENT, 0)
     Atomics.store(words, this.#row + Khelper.STARTING, 0)

@@ -147,6 +147,7 @@ export class Reaper {
       if (state === ProcessState.FREE) continue
       left -= 1
       if (state !== ProcessState.LIVE && state !== ProcessState.SIGNALLING) continue
+      if (Atomics.load(words, row + Process.HANDED_OVER) === 0) continue
       if (!this.#watch(process, row)) unwatched = true
     }
     this.#unwatched = unwatched

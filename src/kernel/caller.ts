@@ -65,6 +65,8 @@ export class Caller {
   readonly #alwaysListens: () => boolean
   #waiters: DescriptorWaiter[] = []
   #firstWaiter = 0
+  /** SLOTS_FREED when this thread last looked for a descriptor. */
+  #freedSeen = 0
   /** Taken from the list, not yet dealt with. */
   #chain = -1
   #inFlight = 0
@@ -140,6 +142,8 @@ export class Caller {
 
   /** Gives descriptors that have become free to those who wait, in their order. */
   #admit(): void {
+    // Read before looking: a descriptor that is freed after that makes the two differ.
+    this.#freedSeen = Atomics.load(this.memory.words, this.memory.control(Control.SLOTS_FREED))
     while (this.#hasWaiters) {
       const waiter = this.#waiters[this.#firstWaiter]
       if (waiter === undefined) return
@@ -212,6 +216,7 @@ export class Caller {
       return
     }
     const { words } = this.memory
+    Atomics.add(words, this.memory.control(Control.SLOTS_FREED), 1)
     for (let index = 0; index < this.memory.owners; index += 1) {
       const row = this.memory.owner(index as OwnerIndex)
       if (index === this.owner || Atomics.load(words, row + Owner.STATE) !== OwnerState.LIVE) continue
@@ -262,9 +267,15 @@ export class Caller {
     this.#lookUntil = pays ? now + LOOK_MS : 0
   }
 
+  /** What is looked at once more before this thread sleeps. */
+  readonly #ready = (): boolean =>
+    !this.#list.empty ||
+    (this.#hasWaiters &&
+      Atomics.load(this.memory.words, this.memory.control(Control.SLOTS_FREED)) !== this.#freedSeen)
+
   #listen(): void {
     if (this.#listening) return
-    const rung = this.#doorbell.listen(() => !this.#list.empty)
+    const rung = this.#doorbell.listen(this.#ready)
     if (rung === null) {
       this.#look()
       return
@@ -321,7 +332,7 @@ export class Caller {
 
   /** Blocks this thread until a call of its own has ended or `timeout` milliseconds have gone by. */
   sleep(timeout: number): void {
-    if (this.#chain < 0) this.#doorbell.sleep(() => !this.#list.empty, timeout)
+    if (this.#chain < 0) this.#doorbell.sleep(this.#ready, timeout)
     this.drain(CALLS_PER_TURN)
     this.#admit()
   }

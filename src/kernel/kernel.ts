@@ -7,6 +7,7 @@ import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Writable } from 'node:stream'
 import type { ResourceLimits } from 'node:worker_threads'
+import { Doorbell } from '../atomics-sync/index.js'
 import { asFd, EPOLLIN, errnoName, type Libc, loadLibc } from '../libc/index.js'
 import { Caller } from './caller.js'
 import { Completer } from './complete.js'
@@ -520,6 +521,8 @@ class AttachedHome implements Home {
   wakeReaper(): void {
     const fd = this.#memory.words[this.#memory.control(Control.EVENT_FD)] ?? 0
     if (fd > 0) this.#libc?.write(asFd(fd), ONE)
+    const doorbell = this.#memory.control(Control.REAPER_DOORBELL)
+    new Doorbell(this.#memory.buffer, this.#memory.byteOffset(doorbell)).ring()
   }
 
   async stop(): Promise<void> {

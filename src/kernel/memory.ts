@@ -71,6 +71,8 @@ export const Control = {
   KILL_REQUESTS: 49,
   /** Threads that wait for a descriptor to become free. */
   SLOT_WAITERS: 50,
+  /** Raised with each descriptor that is freed while somebody waits for one. */
+  SLOTS_FREED: 52,
   /** Threads that are loading native code and must not be ended meanwhile; notified when one is done. */
   LOADING: 51,
   WORDS: 64,
@@ -283,6 +285,8 @@ export const Process = {
   /** Pipes of captured stdout and stderr, read end and write end each; plus nothing: 0 means none. */
   OUT_PIPE: 6,
   ERR_PIPE: 8,
+  /** 1: its khelper has handed it over; from here the wait_for_helper thread may reap it. */
+  HANDED_OVER: 10,
   WORDS: 16,
 } as const
 export const ProcessState = {

@@ -2,7 +2,7 @@
  * The table of processes that were started by posix_spawn and are not reaped yet.
  *
  *   FREE → STARTING   the khelper that is about to start it
- *   STARTING → LIVE   the same khelper, before the pidfd joins the epoll set
+ *   STARTING → LIVE   the same khelper, before anybody is told of the exec; it can be signalled from here
  *   LIVE ⇄ SIGNALLING whoever sends it a signal, for the length of one system call
  *   LIVE → REAPED     the wait_for_helper thread, before `wait4`
  *   REAPED → FREE     the same
@@ -12,8 +12,10 @@
  */
 import { Control, type Memory, Process, type ProcessIndex, ProcessState } from './memory.js'
 
-/** How often a thread looks again while another is at a row; one that died doing so must not block us. */
-const SIGNALLING_LOOKS = 100_000
+/** How often a thread looks again while another is at a row, a millisecond apart: its system call is over
+ * long before, unless its thread has died in the middle of it. */
+const LOOKS = 1_000
+const LOOK_MS = 1
 
 /** Takes a row for a process about to be started; -1 if there is none left. */
 export function allocateProcess(memory: Memory): ProcessIndex | -1 {
@@ -39,9 +41,10 @@ export function freeProcess(memory: Memory, process: ProcessIndex): void {
 /** LIVE → REAPED: from here on nobody signals it. */
 export function claimForReaping(memory: Memory, process: ProcessIndex): void {
   const at = memory.process(process) + Process.STATE
-  for (let look = 0; look < SIGNALLING_LOOKS; look += 1) {
+  for (let look = 0; look < LOOKS; look += 1) {
     const before = Atomics.compareExchange(memory.words, at, ProcessState.LIVE, ProcessState.REAPED)
     if (before !== ProcessState.SIGNALLING) return
+    Atomics.wait(memory.words, at, ProcessState.SIGNALLING, LOOK_MS)
   }
   Atomics.store(memory.words, at, ProcessState.REAPED)
 }
@@ -60,15 +63,17 @@ export function signalProcess(
 ): boolean {
   const { words } = memory
   const row = memory.process(process)
-  for (let look = 0; look < SIGNALLING_LOOKS; look += 1) {
+  for (let look = 0; look < LOOKS; look += 1) {
     const before = Atomics.compareExchange(
       words,
       row + Process.STATE,
       ProcessState.LIVE,
       ProcessState.SIGNALLING,
     )
-    // Somebody else's system call, or the last steps of its launch: over in a moment.
-    if (before === ProcessState.SIGNALLING || before === ProcessState.STARTING) continue
+    if (before === ProcessState.SIGNALLING) {
+      Atomics.wait(words, row + Process.STATE, ProcessState.SIGNALLING, LOOK_MS)
+      continue
+    }
     if (before !== ProcessState.LIVE) return false
     try {
       if (words[row + Process.GENERATION] !== generation) return false

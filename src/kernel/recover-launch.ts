@@ -46,9 +46,10 @@ export function recoverLaunch(
   words[slotRow + Slot.PROCESS] = process + 1
   words[slotRow + Slot.PROCESS_GENERATION] = words[row + Process.GENERATION] ?? 0
   watchCaptures(memory, libc, process as ProcessIndex, asFd(words[memory.control(Control.EPOLL_FD)] ?? -1))
-  completer.execDone(slot, ExecState.STARTED)
   if (waited) Atomics.store(words, slotRow + Slot.STATE, SlotState.RUNNING)
   Atomics.store(words, row + Process.STATE, ProcessState.LIVE)
+  completer.execDone(slot, ExecState.STARTED)
+  Atomics.store(words, row + Process.HANDED_OVER, 1)
   if (!waited) completer.umhComplete(slot, 0)
   return true
 }

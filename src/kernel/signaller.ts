@@ -38,9 +38,11 @@ export class Signaller {
     awaitExec()
     if (Atomics.load(words, row + Slot.STATE) === SlotState.DONE) return false
     const process = words[row + Slot.PROCESS] ?? 0
-    if (process === 0) return this.#signalPid(words[row + Slot.PID] ?? 0, signal)
     const generation = words[row + Slot.PROCESS_GENERATION] ?? 0
-    const sent = this.signal({ index: process - 1, generation }, signal)
+    const sent =
+      process === 0
+        ? this.#signalPid(words[row + Slot.PID] ?? 0, signal)
+        : this.signal({ index: process - 1, generation }, signal)
     if (Atomics.load(words, row + Slot.KILLED) === 1) this.#threads.wakeReaper()
     return sent
   }

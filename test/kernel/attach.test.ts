@@ -34,9 +34,10 @@ for (const launcher of ['posix_spawn', 'child_process'] as const) {
          (await kernel.run('/no/such', [], { reject: false })).retval,
        ]`,
     )
+    const exit = once(worker, 'exit')
     const [results] = await once(worker, 'message')
     assert.deepEqual(results, [256, 0, 0, 512, 'hello\n', 200_000, 'SIGTERM', -2])
-    await once(worker, 'exit')
+    await exit
     assert.equal(kernel.stats().descriptors.available, kernel.stats().descriptors.capacity)
   })
 }
@@ -57,11 +58,12 @@ test('an attached thread needs nothing of a kernel thread that is busy', async (
     { eval: true, workerData: { handle, flag } },
   )
   // The worker's own start needs this thread's event loop; its calls do not.
+  const exit = once(worker, 'exit')
   await once(worker, 'online')
   const deadline = Date.now() + 30_000
   while (Atomics.load(flag, 0) === 0 && Date.now() < deadline);
   assert.equal(flag[0], 1)
-  await once(worker, 'exit')
+  await exit
 })
 
 test('an attached thread kills an in-thread helper of its own', async () => {
@@ -75,8 +77,9 @@ test('an attached thread kills an in-thread helper of its own', async () => {
      require('node:fs').rmSync(folder, { recursive: true })
      return result.signalCode`,
   )
+  const exit = once(worker, 'exit')
   assert.deepEqual(await once(worker, 'message'), ['SIGTERM'])
-  await once(worker, 'exit')
+  await exit
 })
 
 test('several threads at once: every call ends, every descriptor comes back', async () => {

@@ -100,6 +100,7 @@ class RunCall implements Ending, DescriptorWaiter {
   #timedOut = false
   #aborted = false
   #withdrawnBy: number | undefined
+  #inputError: Error | undefined
   #timeout: NodeJS.Timeout | undefined
   #overdue: NodeJS.Timeout | undefined
   stdio: RunStdio | undefined
@@ -136,7 +137,7 @@ class RunCall implements Ending, DescriptorWaiter {
       return
     }
     try {
-      this.stdio = openStdio(this.#host.pipes, this.#args)
+      this.stdio = openStdio(this.#host.pipes, this.#args, this.#inputFailed)
     } catch (error) {
       const number = Math.abs((error as NodeJS.ErrnoException).errno ?? errno('EIO'))
       this.#finish(noOutcome(number, Step.PIPE), NOTHING)
@@ -242,6 +243,10 @@ class RunCall implements Ending, DescriptorWaiter {
     this.#ended = true
     this.#settled()
     if (outcome.retval < 0) this.stdio?.abandon()
+    if (this.#inputError !== undefined) {
+      this.reject(this.#inputError)
+      return
+    }
     const result = makeResult(this.#args, outcome, captured, this.#termination(), this.#duration())
     const error = this.#args.reject ? makeError(this.#args, outcome, result) : undefined
     if (error === undefined) this.resolve(result)
@@ -257,6 +262,11 @@ class RunCall implements Ending, DescriptorWaiter {
 
   readonly #abort = (): void => {
     this.#aborted = true
+    this.#terminate()
+  }
+
+  readonly #inputFailed = (error: Error): void => {
+    this.#inputError = error
     this.#terminate()
   }
 

@@ -21,8 +21,15 @@ export interface RunStdio {
 
 const IGNORE: StdioEntry = { kind: Stdio.IGNORE, fd: 0 }
 
-/** @throws an error with `code` and `errno` where no pipe can be made; what was made before is closed */
-export function openStdio(pipes: StdinPipes, args: RunArguments): RunStdio {
+/**
+ * @param inputFailed called if `input` is a stream that fails
+ * @throws an error with `code` and `errno` where no pipe can be made; what was made before is closed
+ */
+export function openStdio(
+  pipes: StdinPipes,
+  args: RunArguments,
+  inputFailed: (error: Error) => void,
+): RunStdio {
   const ends: PipeEnd[] = []
   const streams: (Readable | Writable)[] = []
   const discard = () => {
@@ -44,7 +51,7 @@ export function openStdio(pipes: StdinPipes, args: RunArguments): RunStdio {
     return [end, readable]
   }
   try {
-    const [stdinEntry, stdin] = openStdin(pipes, args, ends, streams)
+    const [stdinEntry, stdin] = openStdin(pipes, args, ends, streams, inputFailed)
     const [stdoutEntry, stdout] = output(args.stdout, 1)
     const [stderrEntry, stderr] = output(args.stderr, 2)
     return { entries: [stdinEntry, stdoutEntry, stderrEntry], stdin, stdout, stderr, discard, abandon }
@@ -59,8 +66,9 @@ function openStdin(
   { stdin, input }: RunArguments,
   ends: PipeEnd[],
   streams: (Readable | Writable)[],
+  inputFailed: (error: Error) => void,
 ): [StdioEntry, Writable | null] {
-  if (input !== undefined) return [feed(pipes, input, ends, streams), null]
+  if (input !== undefined) return [feed(pipes, input, ends, streams, inputFailed), null]
   if (stdin === 'ignore') return [IGNORE, null]
   if (stdin === 'inherit') return [{ kind: Stdio.FD, fd: 0 }, null]
   if (typeof stdin === 'number') return [{ kind: Stdio.FD, fd: stdin }, null]
@@ -77,6 +85,7 @@ function feed(
   input: HelperInput,
   ends: PipeEnd[],
   streams: (Readable | Writable)[],
+  inputFailed: (error: Error) => void,
 ): StdioEntry {
   if (typeof input === 'string' || input instanceof Uint8Array) {
     const filled = pipes.filled(Buffer.from(input as string))
@@ -90,7 +99,15 @@ function feed(
   const source =
     typeof input === 'string' || input instanceof Uint8Array ? Readable.from([input]) : Readable.from(input)
   streams.push(source, writable)
-  // A helper need not read all of its input, or any: that is no failure of the call.
+  // A helper need not read all of its input, or any: that is no failure of the call. An input that ends in an
+  // error is one, or the helper would take a part of it for the whole.
+  let helperHasEnough = false
+  writable.once('error', () => {
+    helperHasEnough = true
+  })
+  source.once('error', error => {
+    if (!helperHasEnough) inputFailed(error)
+  })
   pipeline(source, writable, () => {})
   return end
 }

@@ -76,6 +76,24 @@ for (const launcher of ['posix_spawn', 'child_process'] as const) {
       await kernel.run('true', [], { input: 'x'.repeat(1_000_000) })
     })
 
+    test('an input that fails: the helper is ended, and the call rejects with that error', async () => {
+      const broken = (async function* () {
+        yield 'a part of it'
+        throw new Error('the rest is lost')
+      })()
+      await assert.rejects(kernel.run('cat', [], { input: broken }), /the rest is lost/)
+    })
+
+    test('after a kill a descendant that keeps the output open is not waited for', async () => {
+      const script = 'setsid sleep 30 & echo $!; wait'
+      const result = await kernel.run(...sh(script), { timeout: 300, reject: false })
+      assert.equal(result.timedOut, true)
+      await kernel.run('kill', ['-9', result.stdout.trim()], { reject: false })
+      const left = await kernel.run(...sh('setsid sleep 30 & echo $!'), { timeout: 300, reject: false })
+      assert.equal(left.timedOut, true)
+      await kernel.run('kill', ['-9', left.stdout.trim()], { reject: false })
+    })
+
     test('stdin as a pipe, stdout as a stream', async () => {
       const helper = kernel.run('tr', ['a-z', 'A-Z'], { stdin: 'pipe', stdout: 'pipe' })
       helper.stdin?.end('shout')
