@@ -8,7 +8,6 @@
 import { workerData } from 'node:worker_threads'
 import { Backoff } from '../src/atomics-sync/index.js'
 import { binfmt } from '../src/exec/binfmt.js'
-import { loadThreadLibc } from '../src/exec/thread-libc.js'
 import { Completer } from '../src/kernel/complete.js'
 import {
   Control,
@@ -24,8 +23,9 @@ import {
   SlotState,
   Step,
 } from '../src/kernel/memory.js'
+import { loadNative } from '../src/kernel/native-loading.js'
 import type { KhelperData } from '../src/kernel/supervisor.js'
-import { errno } from '../src/libc/index.js'
+import { errno, loadLibc } from '../src/libc/index.js'
 
 /** Calls between two looks at what in-thread helpers have left to the event loop. */
 const CALLS_PER_TURN = 256
@@ -38,9 +38,12 @@ const row = memory.khelper(khelper as KhelperIndex)
 const runState = memory.control(Control.RUN_STATE)
 const completer = new Completer(memory)
 const posix = words[memory.control(Control.LAUNCHER)] === Launcher.POSIX_SPAWN
-const libc = posix ? loadThreadLibc(memory) : undefined
-if (posix && libc === undefined) process.exit()
-const handlers = binfmt(memory, completer, khelper as KhelperIndex, libc, scratch)
+const libcAndHandlers = loadNative(memory, () => {
+  const libc = posix ? loadLibc() : undefined
+  return { libc, handlers: binfmt(memory, completer, khelper as KhelperIndex, libc, scratch) }
+})
+if (libcAndHandlers === undefined) process.exit()
+const { libc, handlers } = libcAndHandlers
 
 /** Holds the event loop open while it only awaits the wait queue, which does not. */
 const open = setInterval(() => {}, 2 ** 30)

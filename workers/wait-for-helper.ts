@@ -9,10 +9,11 @@ import { workerData } from 'node:worker_threads'
 import { Doorbell } from '../src/atomics-sync/index.js'
 import { ChildProcessLauncher } from '../src/exec/child-process-launcher.js'
 import { Reaper } from '../src/exec/reaper.js'
-import { loadThreadLibc } from '../src/exec/thread-libc.js'
 import { Completer } from '../src/kernel/complete.js'
 import { Control, Launcher, Memory, RunState, type SlotIndex } from '../src/kernel/memory.js'
+import { loadNative } from '../src/kernel/native-loading.js'
 import type { ReaperData } from '../src/kernel/supervisor.js'
+import { loadLibc } from '../src/libc/index.js'
 
 /** Longest wait in epoll_wait: a thread that is there cannot be terminated. */
 const WAIT_MS = 100
@@ -37,9 +38,8 @@ function over(): boolean {
 }
 
 async function reap(): Promise<void> {
-  const libc = loadThreadLibc(memory)
-  if (libc === undefined) return
-  const reaper = new Reaper(memory, libc, new Completer(memory))
+  const reaper = loadNative(memory, () => new Reaper(memory, loadLibc(), new Completer(memory)))
+  if (reaper === undefined) return
   const ready = () => processes() > 0 || runState() >= RunState.STOPPED
   let turned = performance.now()
   while (!over()) {

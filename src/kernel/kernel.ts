@@ -25,6 +25,7 @@ import { outOfRange, shutDown, unsupported, wrongType } from './errors.js'
 import { ONE } from './event-counter.js'
 import { Watch } from './launch-descriptors.js'
 import { Control, Launcher, Memory, type OwnerIndex, RunState, Slot, type SlotIndex } from './memory.js'
+import { loadNative } from './native-loading.js'
 import { run } from './run/run.js'
 import type { Helper, RunOptions } from './run/types.js'
 import { Signaller, type ThreadSignals } from './signaller.js'
@@ -570,7 +571,10 @@ export function boot(options: BootOptions = {}): Kernel {
 export function attach(handle: KernelHandle): Kernel {
   if (!(handle?.memory instanceof SharedArrayBuffer)) throw wrongType('handle', "a kernel's handle", handle)
   const memory = Memory.attach(handle.memory)
-  const libc = handle.launcher.name === 'posix_spawn' ? loadLibc() : undefined
+  const posix = handle.launcher.name === 'posix_spawn'
+  const loaded = loadNative(memory, () => ({ libc: posix ? loadLibc() : undefined }))
+  if (loaded === undefined) throw shutDown()
+  const { libc } = loaded
   return new Kernel(memory, libc, handle, new AttachedHome(memory, libc))
 }
 
