@@ -30,6 +30,10 @@ import { errno, loadLibc } from '../src/libc/index.js'
 /** Calls between two looks at what in-thread helpers have left to the event loop. */
 const CALLS_PER_TURN = 256
 const EXIT_SHIFT = 8
+/** About what it takes to wake a sleeping thread. */
+const WAKE_UP_MS = 0.05
+/** Short calls between two looks at how many are waiting. */
+const CALLS_PER_BACKLOG = 16
 
 const { buffer, khelper, scratch, retireAfter } = workerData as KhelperData
 const memory = Memory.attach(buffer)
@@ -76,7 +80,8 @@ const mustTurn = () => handlers.inThreadUsed && process.getActiveResourcesInfo()
 function execute(slot: SlotIndex): Promise<void> | undefined {
   const slotRow = memory.slot(slot)
   Atomics.store(words, row + Khelper.CURRENT, slot + 1)
-  Atomics.add(words, row + Khelper.TAKEN, 1)
+  // Written by this thread only, and read to see whether it moves.
+  words[row + Khelper.TAKEN] = ((words[row + Khelper.TAKEN] ?? 0) + 1) | 0
   words[slotRow + Slot.KHELPER] = khelper + 1
   const before = Atomics.compareExchange(words, slotRow + Slot.STATE, SlotState.QUEUED, SlotState.EXECUTING)
   if (before === SlotState.CANCELLED) {
@@ -97,32 +102,59 @@ function executed(): void {
 
 const turnOfEventLoop = () => new Promise<void>(resolve => setImmediate(resolve))
 
+/**
+ * Whether this thread may go on counting as one that looks for work while it executes a call: only a call that will
+ * be over before a wake-up could have brought another thread to the queue. What is judged wrongly waits for no longer
+ * than the callers' next look at the queue (`wakeStanding`).
+ */
+function short(slot: SlotIndex, calls: number): boolean {
+  const expected = handlers.expected(slot)
+  if (expected > WAKE_UP_MS) return false
+  // Short, but so many that another thread is worth its wake-up.
+  if (calls % CALLS_PER_BACKLOG === 0 && queue.size * expected > WAKE_UP_MS) idleKhelpers.wakeUp()
+  return true
+}
+
 async function work(): Promise<void> {
   const backoff = new Backoff()
   let calls = 0
+  let looking = false
   for (;;) {
-    const slot = queue.pop()
+    const slot = queue.pop() as SlotIndex | undefined
     if (slot !== undefined) {
-      const executing = execute(slot as SlotIndex)
+      calls += 1
+      if (short(slot, calls)) {
+        if (!looking) idleKhelpers.look(khelper)
+        looking = true
+      } else {
+        if (looking && idleKhelpers.found(khelper) && queue.size > 0) idleKhelpers.wakeUpUnlessLooking()
+        looking = false
+      }
+      const executing = execute(slot)
       if (executing !== undefined) await executing
       executed()
       backoff.reset()
-      calls += 1
       if (calls % CALLS_PER_TURN === 0 && mustTurn()) await turnOfEventLoop()
     } else if (stopping()) {
       break
-    } else if (backoff.spin()) {
-      // More often than not the next call comes soon.
+    } else if (!looking) {
+      idleKhelpers.look(khelper)
+      looking = true
+    } else if (!idleKhelpers.somebodyElseLooks(khelper) && backoff.spin()) {
+      // More often than not the next call comes soon; one thread that stays awake for it is enough.
     } else if (mustTurn()) {
       const rung = idleKhelpers.listen(khelper, ready)
+      looking = rung !== null
       if (rung !== null) await rung
       else await turnOfEventLoop()
     } else {
       const woken = idleKhelpers.sleep(khelper, ready, retireAfter)
       if (woken === 'timed-out') break
+      looking = woken === 'rung'
       backoff.reset()
     }
   }
+  idleKhelpers.forget(khelper)
 }
 
 Atomics.store(words, row + Khelper.THREAD_ID, libc?.gettid() ?? 0)

@@ -17,6 +17,8 @@ import { PosixLauncher } from './posix-launcher.js'
 export interface Handlers {
   /** Executes a call; a promise if this thread can take no other before it is over. */
   execute(slot: SlotIndex): Promise<void> | undefined
+  /** How long a call is likely to hold this thread, in milliseconds: Infinity where that is not known. */
+  expected(slot: SlotIndex): number
   /** An in-thread helper has run here. */
   readonly inThreadUsed: boolean
   /** Frees what the handlers hold. */
@@ -49,6 +51,7 @@ export function binfmt(
       }
       return undefined
     },
+    expected: slot => inThread.expected(slot),
     get inThreadUsed() {
       return inThread.used
     },

@@ -24,6 +24,8 @@ import {
   Step,
 } from '../kernel/memory.js'
 import { errno, type Libc } from '../libc/index.js'
+import { CallTimes } from './call-times.js'
+import { InternedCache } from './payload-cursor.js'
 import { StringPayloadReader } from './string-payload.js'
 
 const STDERR = 2
@@ -50,6 +52,13 @@ export type HelperMain = (
   // biome-ignore lint/suspicious/noConfusingVoidType: a helper that returns nothing has exited with 0
 ) => number | void | Promise<number | void>
 
+interface HelperModule {
+  readonly url: string
+  /** Its default export, once it has been imported. */
+  main: HelperMain | undefined
+  readonly times: CallTimes
+}
+
 export class InThreadHelpers {
   readonly #memory: Memory
   readonly #completer: Completer
@@ -57,7 +66,9 @@ export class InThreadHelpers {
   readonly #payload: StringPayloadReader
   readonly #libc: Libc | undefined
   readonly #scratch: string | undefined
-  readonly #mains = new Map<string, HelperMain>()
+  readonly #modules = new Map<string, HelperModule>()
+  /** The same modules, by the number of their interned path. */
+  readonly #programs: InternedCache<HelperModule>
   readonly #doorbell: Doorbell
   /** Whether one has run here: it may have left timers or sockets behind. */
   used = false
@@ -73,6 +84,9 @@ export class InThreadHelpers {
     this.#completer = completer
     this.#row = memory.khelper(khelper)
     this.#payload = new StringPayloadReader(memory)
+    this.#programs = new InternedCache(memory, block =>
+      this.#module(block.toString('utf8', 0, block.byteLength - 1)),
+    )
     this.#libc = libc
     this.#scratch = scratch
     this.#doorbell = new Doorbell(memory.buffer, memory.byteOffset(this.#row + Khelper.SIGNAL_DOORBELL))
@@ -81,28 +95,53 @@ export class InThreadHelpers {
   /** Runs a slot's helper to its end; a promise if it takes a turn of the event loop. */
   run(slot: SlotIndex): Promise<void> | undefined {
     this.used = true
-    const { path, argv, envp } = this.#payload.read(slot)
-    const main = this.#mains.get(path)
-    if (main === undefined) return this.#import(slot, path, argv, envp)
-    return this.#call(slot, main, argv, envp)
+    const path = this.#payload.open(slot)
+    const argv = this.#payload.argv(slot)
+    const envp = this.#payload.envp(slot)
+    const module = this.#interned(slot) ?? this.#module(path)
+    if (module.main === undefined) return this.#import(slot, module, argv, envp)
+    if (!module.times.due()) return this.#call(slot, module.main, argv, envp)
+    const start = performance.now()
+    const running = this.#call(slot, module.main, argv, envp)
+    module.times.took(running === undefined ? performance.now() - start : Number.POSITIVE_INFINITY)
+    return running
+  }
+
+  /** How long a call is likely to hold this thread, in milliseconds: Infinity where that is not known. */
+  expected(slot: SlotIndex): number {
+    return this.#interned(slot)?.times.expected ?? Number.POSITIVE_INFINITY
+  }
+
+  #interned(slot: SlotIndex): HelperModule | undefined {
+    const named = this.#memory.words[this.#memory.slot(slot) + Slot.PROGRAM] ?? 0
+    return named > 0 ? this.#programs.get(named - 1) : undefined
+  }
+
+  #module(url: string): HelperModule {
+    let module = this.#modules.get(url)
+    if (module === undefined) {
+      module = { url, main: undefined, times: new CallTimes() }
+      this.#modules.set(url, module)
+    }
+    return module
   }
 
   async #import(
     slot: SlotIndex,
-    path: string,
+    module: HelperModule,
     argv: readonly string[],
     envp: readonly string[],
   ): Promise<void> {
     let main: HelperMain
     try {
-      main = mainOf(await import(path))
+      main = mainOf(await import(module.url))
     } catch (error) {
       this.#tell(slot, `${inspect(error)}\n`)
       Atomics.store(this.#memory.words, this.#row + Khelper.CURRENT, 0)
       this.#completer.fail(slot, importErrno(error), Step.IMPORT)
       return
     }
-    this.#mains.set(path, main)
+    module.main = main
     await this.#call(slot, main, argv, envp)
   }
 

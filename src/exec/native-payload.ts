@@ -4,7 +4,7 @@
 
 import { type Memory, Slot, type SlotIndex } from '../kernel/memory.js'
 import type { Address, Library } from '../libc/index.js'
-import { EnvironmentCache, PayloadCursor, type Steering } from './payload-cursor.js'
+import { InternedCache, PayloadCursor, type Steering } from './payload-cursor.js'
 
 const TWO_TO_32 = 2 ** 32
 
@@ -62,7 +62,7 @@ export class NativePayloadReader {
   readonly #shared: Address
   readonly #argv: PointerArray
   readonly #envp: PointerArray
-  readonly #environments: EnvironmentCache<NativeEnvironment>
+  readonly #environments: InternedCache<NativeEnvironment>
   #base = 0
   #path = 0
 
@@ -73,7 +73,7 @@ export class NativePayloadReader {
     this.#shared = library.addressOf(memory.bytes)
     this.#argv = new PointerArray(library)
     this.#envp = new PointerArray(library)
-    this.#environments = new EnvironmentCache(memory, (block, count) => {
+    this.#environments = new InternedCache(memory, (block, count) => {
       const cursor = new PayloadCursor(memory)
       cursor.openBytes(block)
       const pointers = new PointerArray(library)

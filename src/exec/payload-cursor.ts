@@ -1,10 +1,13 @@
 /**
  * Walks over a slot's payload, one NUL-terminated string at a time, wherever it stands.
  */
-import { Environment, type Memory, Slot, SlotFlag, type SlotIndex, stdioHasPath } from '../kernel/memory.js'
+import { Interned, type Memory, Slot, SlotFlag, type SlotIndex, stdioHasPath } from '../kernel/memory.js'
 import { readPages } from '../kernel/payload.js'
 
 const STDIO_COUNT = 3
+const LAST_ASCII = 0x7f
+/** Beyond that the native search for a NUL is faster than a loop. */
+const LONGEST_CUT = 1024
 
 /** The strings that steer a launch. */
 export interface Steering {
@@ -21,6 +24,8 @@ export class PayloadCursor {
   /** What is walked over: the shared memory, or a long payload gathered from its pages. */
   bytes: Buffer
   #at = 0
+  /** Where the payload begins. */
+  #start = 0
   #gathered = Buffer.alloc(0)
 
   constructor(memory: Memory) {
@@ -35,13 +40,15 @@ export class PayloadCursor {
     const page = words[row + Slot.PAGE] ?? 0
     if (page === 0) {
       this.bytes = this.#memory.bytes
-      this.#at = this.#memory.inlinePayload(slot)
+      this.#start = this.#memory.inlinePayload(slot)
+      this.#at = this.#start
       return
     }
     const length = words[row + Slot.LENGTH] ?? 0
     if (this.#gathered.byteLength < length) this.#gathered = Buffer.allocUnsafeSlow(length)
     readPages(this.#memory, page, length, this.#gathered)
     this.bytes = this.#gathered
+    this.#start = 0
     this.#at = 0
   }
 
@@ -73,12 +80,33 @@ export class PayloadCursor {
     return strings
   }
 
+  /** The `count` strings that end the payload of a slot: cut out of one piece, where they are ASCII. */
+  lastStrings(slot: SlotIndex, count: number): string[] {
+    const { bytes } = this
+    const first = this.#at
+    const length = this.#start + (this.#memory.words[this.#memory.slot(slot) + Slot.LENGTH] ?? 0) - first
+    if (length > LONGEST_CUT) return this.strings(count)
+    const text = bytes.toString('latin1', first, first + length)
+    const strings: string[] = []
+    let from = 0
+    for (let to = 0; to < length; to += 1) {
+      const byte = bytes[first + to] ?? 0
+      if (byte > LAST_ASCII) return this.strings(count)
+      if (byte !== 0) continue
+      strings.push(text.slice(from, to))
+      from = to + 1
+    }
+    this.#at = first + length
+    return strings
+  }
+
   /** From the start of a slot's payload: reads what comes before argv. */
   steering(slot: SlotIndex): Steering {
     const { words } = this.#memory
     const row = this.#memory.slot(slot)
     const flags = words[row + Slot.FLAGS] ?? 0
-    const path = this.string()
+    // An in-thread helper's path is interned; the rest is here all the same.
+    const path = (words[row + Slot.PROGRAM] ?? 0) > 0 ? '' : this.string()
     const cwd = flags & SlotFlag.CWD ? this.string() : undefined
     const search = flags & SlotFlag.SEARCH ? this.string() : undefined
     const files: (string | undefined)[] = []
@@ -90,11 +118,11 @@ export class PayloadCursor {
   }
 }
 
-/** What a thread made of an interned environment, kept until its row is another environment's. */
-export class EnvironmentCache<Made> {
+/** What a thread made of an interned list of strings, kept until its row is another list's. */
+export class InternedCache<Made> {
   readonly #memory: Memory
   readonly #make: (block: Buffer, count: number) => Made
-  readonly #made = new Map<number, { readonly generation: number; readonly made: Made }>()
+  readonly #made: ({ readonly generation: number; readonly made: Made } | undefined)[] = []
 
   constructor(memory: Memory, make: (block: Buffer, count: number) => Made) {
     this.#memory = memory
@@ -103,15 +131,15 @@ export class EnvironmentCache<Made> {
 
   get(id: number): Made {
     const { words } = this.#memory
-    const row = this.#memory.environment(id)
-    const generation = words[row + Environment.GENERATION] ?? 0
-    const known = this.#made.get(id)
+    const row = this.#memory.internedRow(id)
+    const generation = words[row + Interned.GENERATION] ?? 0
+    const known = this.#made[id]
     if (known?.generation === generation) return known.made
-    const length = words[row + Environment.LENGTH] ?? 0
+    const length = words[row + Interned.LENGTH] ?? 0
     const block = Buffer.allocUnsafeSlow(Math.max(1, length))
-    readPages(this.#memory, words[row + Environment.PAGE] ?? 0, length, block)
-    const made = this.#make(block, words[row + Environment.COUNT] ?? 0)
-    this.#made.set(id, { generation, made })
+    readPages(this.#memory, words[row + Interned.PAGE] ?? 0, length, block)
+    const made = this.#make(block, words[row + Interned.COUNT] ?? 0)
+    this.#made[id] = { generation, made }
     return made
   }
 }

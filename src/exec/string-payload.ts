@@ -1,8 +1,8 @@
 /**
  * A call's payload as strings, for what runs in JavaScript: in-thread helpers, the child_process launcher.
  */
-import { type Memory, Slot, type SlotIndex } from '../kernel/memory.js'
-import { EnvironmentCache, PayloadCursor, type Steering } from './payload-cursor.js'
+import { type Memory, Slot, SlotFlag, type SlotIndex } from '../kernel/memory.js'
+import { InternedCache, PayloadCursor, type Steering } from './payload-cursor.js'
 
 export interface StringPayload extends Steering {
   readonly argv: readonly string[]
@@ -12,27 +12,50 @@ export interface StringPayload extends Steering {
 export class StringPayloadReader {
   readonly #memory: Memory
   readonly #cursor: PayloadCursor
-  readonly #environments: EnvironmentCache<readonly string[]>
+  readonly #environments: InternedCache<readonly string[]>
 
   constructor(memory: Memory) {
     this.#memory = memory
     this.#cursor = new PayloadCursor(memory)
-    this.#environments = new EnvironmentCache(memory, (block, count) => {
+    this.#environments = new InternedCache(memory, (block, count) => {
       const cursor = new PayloadCursor(memory)
       cursor.openBytes(block)
       return Object.freeze(cursor.strings(count))
     })
   }
 
+  /** Everything that a program's launch needs. */
   read(slot: SlotIndex): StringPayload {
     const { words } = this.#memory
-    const row = this.#memory.slot(slot)
     this.#cursor.openSlot(slot)
     const steering = this.#cursor.steering(slot)
-    const argv = this.#cursor.strings(words[row + Slot.ARGC] ?? 0)
+    const argv = this.#cursor.strings(words[this.#memory.slot(slot) + Slot.ARGC] ?? 0)
+    return { ...steering, argv, envp: this.envp(slot) }
+  }
+
+  /**
+   * Opens a call of an in-thread helper, whose `argv` and `envp` are to be asked for in this order.
+   * @returns its path, empty where it is interned
+   */
+  open(slot: SlotIndex): string {
+    const flags = this.#memory.words[this.#memory.slot(slot) + Slot.FLAGS] ?? 0
+    this.#cursor.openSlot(slot)
+    return flags & SlotFlag.USED_ALL ? this.#cursor.steering(slot).path : ''
+  }
+
+  argv(slot: SlotIndex): string[] {
+    const { words } = this.#memory
+    const row = this.#memory.slot(slot)
+    const count = words[row + Slot.ARGC] ?? 0
+    return (words[row + Slot.ENVIRONMENT] ?? 0) > 0
+      ? this.#cursor.lastStrings(slot, count)
+      : this.#cursor.strings(count)
+  }
+
+  envp(slot: SlotIndex): readonly string[] {
+    const { words } = this.#memory
+    const row = this.#memory.slot(slot)
     const named = words[row + Slot.ENVIRONMENT] ?? 0
-    const envp =
-      named > 0 ? this.#environments.get(named - 1) : this.#cursor.strings(words[row + Slot.ENVC] ?? 0)
-    return { ...steering, argv, envp }
+    return named > 0 ? this.#environments.get(named - 1) : this.#cursor.strings(words[row + Slot.ENVC] ?? 0)
   }
 }

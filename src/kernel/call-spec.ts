@@ -1,9 +1,8 @@
 /**
- * What one call is, before it has a descriptor: checked once, at the door, and then written as it is.
+ * What one call is, before it has a descriptor: checked once, while it is written.
  */
-
-import type { Environments } from './environments.js'
 import { wrongType, wrongValue } from './errors.js'
+import type { InternedStrings } from './interned-strings.js'
 import {
   INLINE_BYTES,
   type Memory,
@@ -14,7 +13,7 @@ import {
   SlotState,
   type Stdio,
 } from './memory.js'
-import { NO_ROOM, TOO_BIG, writePayload } from './payload.js'
+import { NO_ROOM, TOO_BIG, type Written, writeAscii, writePayload } from './payload.js'
 
 /** One of a helper's descriptors 0, 1, 2. */
 export interface StdioEntry {
@@ -46,6 +45,14 @@ export function checkArgv(argv: unknown): asserts argv is readonly string[] {
   for (let index = 0; index < argv.length; index += 1) checkString(argv[index], `argv[${index}]`)
 }
 
+const checkPath = (path: unknown): void => checkString(path, 'path')
+
+/** @throws TypeError for a path, an argv or strings in it that cannot be; `writeCall` does the same by itself */
+export function checkCall({ path, argv }: CallSpec): void {
+  checkPath(path)
+  checkArgv(argv)
+}
+
 /** @throws TypeError unless every entry is `KEY=value` without NUL; the value is not shown */
 function checkEnvp(envp: readonly unknown[]): asserts envp is readonly string[] {
   for (let index = 0; index < envp.length; index += 1) {
@@ -70,45 +77,53 @@ export function checkString(value: unknown, name: string): asserts value is stri
 /**
  * Writes a call into a descriptor that was just taken.
  * @returns whether there was room for it; if not, nothing but the descriptor is held
- * @throws what `checkEnvp` throws; nothing is held then, the descriptor neither
+ * @throws what `checkArgv` and `checkEnvp` throw; nothing is held then, the descriptor neither
  */
 export function writeCall(
   memory: Memory,
-  environments: Environments,
+  interned: InternedStrings,
   owner: OwnerIndex,
   slot: SlotIndex,
   spec: CallSpec,
 ): boolean {
   const { words } = memory
   const row = memory.slot(slot)
-  words.fill(0, row + Slot.STATE + 1, row + Slot.CLEARED)
+  const usedAll = ((words[row + Slot.FLAGS] ?? 0) & SlotFlag.USED_ALL) !== 0
+  const cleared = row + (usedAll ? Slot.GENERATION : Slot.REST)
+  for (let word = row + Slot.STATE + 1; word < cleared; word += 1) words[word] = 0
   words[row + Slot.GENERATION] = ((words[row + Slot.GENERATION] ?? 0) + 1) | 0
   let environment = -1
+  let program = -1
+  let written: Written | typeof NO_ROOM | typeof TOO_BIG
   try {
-    environment = environments.acquire(spec.envp, checkEnvp)
+    environment = interned.acquire(spec.envp, checkEnvp)
+    if (spec.flags & SlotFlag.IN_THREAD) program = interned.acquireString(spec.path, checkPath)
+    written = writeStrings(memory, slot, spec, program < 0, environment < 0)
   } catch (error) {
+    release(interned, environment, program)
     memory.slots.free(slot)
     throw error
   }
-  const inline = environment < 0 ? spec.envp : undefined
-  const written = writePayload(memory, payloadText(spec, inline), memory.inlinePayload(slot), INLINE_BYTES)
   if (written === NO_ROOM) {
-    if (environment >= 0) environments.release(environment)
+    release(interned, environment, program)
     return false
   }
+  const plain = program >= 0 && spec.stdio === undefined && environment >= 0
   words[row + Slot.OWNER] = owner
   words[row + Slot.FLAGS] =
     spec.flags |
+    (plain ? 0 : SlotFlag.USED_ALL) |
     (spec.cwd === undefined ? 0 : SlotFlag.CWD) |
     (spec.search === undefined ? 0 : SlotFlag.SEARCH) |
     (written === TOO_BIG ? SlotFlag.TOO_BIG : 0)
   words[row + Slot.ARGC] = spec.argv.length
-  words[row + Slot.ENVC] = spec.envp.length
   words[row + Slot.ENVIRONMENT] = environment + 1
+  words[row + Slot.PROGRAM] = program + 1
   if (written !== TOO_BIG) {
     words[row + Slot.LENGTH] = written.length
     words[row + Slot.PAGE] = written.page
   }
+  if (environment < 0) words[row + Slot.ENVC] = spec.envp.length
   if (spec.stdio !== undefined) {
     for (const [entry, { kind, fd }] of spec.stdio.entries()) {
       words[row + Slot.STDIO + entry] = kind
@@ -122,19 +137,48 @@ export function writeCall(
   return true
 }
 
-function payloadText(spec: CallSpec, envp: readonly string[] | undefined): string {
-  let text = `${spec.path}\0`
+function release(interned: InternedStrings, environment: number, program: number): void {
+  if (environment >= 0) interned.release(environment)
+  if (program >= 0) interned.release(program)
+}
+
+/** Writes a call's strings: into the slot without further ado where they are short and ASCII, as most are. */
+function writeStrings(
+  memory: Memory,
+  slot: SlotIndex,
+  spec: CallSpec,
+  withPath: boolean,
+  withEnvironment: boolean,
+): Written | typeof NO_ROOM | typeof TOO_BIG {
+  const { bytes } = memory
+  const start = memory.inlinePayload(slot)
+  const end = start + INLINE_BYTES
+  if (!withEnvironment && spec.stdio === undefined) {
+    const { argv } = spec
+    let at = withPath ? writeAscii(bytes, start, end, spec.path) : start
+    for (let index = 0; index < argv.length && at !== NO_ROOM; index += 1) {
+      at = writeAscii(bytes, at, end, argv[index])
+    }
+    if (at !== NO_ROOM) return { length: at - start, page: 0 }
+  }
+  checkCall(spec)
+  return writePayload(memory, payloadText(spec, withPath, withEnvironment), start, INLINE_BYTES)
+}
+
+function payloadText(spec: CallSpec, withPath: boolean, withEnvironment: boolean): string {
+  let text = withPath ? `${spec.path}\0` : ''
   if (spec.cwd !== undefined) text += `${spec.cwd}\0`
   if (spec.search !== undefined) text += `${spec.search}\0`
   for (const entry of spec.stdio ?? []) if (entry.path !== undefined) text += `${entry.path}\0`
   for (const argument of spec.argv) text += `${argument}\0`
-  if (envp !== undefined) for (const entry of envp) text += `${entry}\0`
+  if (withEnvironment) for (const entry of spec.envp) text += `${entry}\0`
   return text
 }
 
 /** Points the descriptor's standard input at another source, before it is queued. */
 export function setStdio(memory: Memory, slot: SlotIndex, entry: number, kind: Stdio, fd: number): void {
   const row = memory.slot(slot)
+  memory.words[row + Slot.FLAGS] = (memory.words[row + Slot.FLAGS] ?? 0) | SlotFlag.USED_ALL
   memory.words[row + Slot.STDIO + entry] = kind
   memory.words[row + Slot.STDIO_FD + entry] = fd
 }

@@ -10,7 +10,7 @@
 import { Doorbell, type LockFreeList } from '../atomics-sync/index.js'
 import type { Libc } from '../libc/index.js'
 import { type CallSpec, writeCall } from './call-spec.js'
-import { Environments } from './environments.js'
+import { InternedStrings } from './interned-strings.js'
 import {
   Control,
   type Memory,
@@ -25,9 +25,10 @@ import { freePages } from './payload.js'
 
 /** Ended calls taken in one turn of the event loop. */
 const CALLS_PER_TURN = 1024
-/** How long the event loop keeps looking after the last ended call, before it sleeps. */
+/** How long the event loop keeps looking while it finds nothing, before it sleeps. */
 const LOOK_MS = 0.05
-/** After so many ends that looking has missed it is left off, and tried again once in so many. */
+const NOT_EMPTY = -1
+/** After so many wake-ups that looking has not spared it is left off, and tried again once in so many. */
 const FRUITLESS_LOOKS = 4
 const LOOKS_AGAIN = 32
 /** Waiters that are done with and still in the array. */
@@ -56,7 +57,7 @@ export class Caller {
   readonly memory: Memory
   readonly libc: Libc | undefined
   readonly owner: OwnerIndex
-  readonly environments: Environments
+  readonly interned: InternedStrings
   readonly #list: LockFreeList
   readonly #doorbell: Doorbell
   readonly #endings: (Ending | undefined)[] = []
@@ -70,10 +71,16 @@ export class Caller {
   /** Taken from the list, not yet dealt with. */
   #chain = -1
   #inFlight = 0
+  /** A turn is due, or not yet over. */
   #looking = false
+  /** What is left of this turn's calls. */
+  #budget = 0
   #listening = false
-  #lookUntil = 0
-  /** Ends since one came while the event loop was looking. */
+  /** When the event loop first looked and found nothing, after it had found something. */
+  #emptySince = NOT_EMPTY
+  /** Whether this turn of the event loop comes from the doorbell. */
+  #rung = false
+  /** Wake-ups since an end was found by looking. */
   #fruitless = 0
   #timer: NodeJS.Timeout | undefined
   #closed = false
@@ -90,7 +97,7 @@ export class Caller {
     this.#watch = watch
     this.#alwaysListens = alwaysListens
     this.owner = takeOwner(memory, libc)
-    this.environments = new Environments(memory, this.owner)
+    this.interned = new InternedStrings(memory, this.owner)
     this.#list = memory.completedOf(this.owner)
     this.#doorbell = new Doorbell(memory.buffer, memory.byteOffset(memory.owner(this.owner) + Owner.DOORBELL))
   }
@@ -108,7 +115,7 @@ export class Caller {
   #allocate(spec: CallSpec): SlotIndex | undefined {
     const slot = this.memory.slots.allocate() as SlotIndex
     if (slot < 0) return undefined
-    if (writeCall(this.memory, this.environments, this.owner, slot, spec)) return slot
+    if (writeCall(this.memory, this.interned, this.owner, slot, spec)) return slot
     this.memory.slots.free(slot)
     return undefined
   }
@@ -201,7 +208,9 @@ export class Caller {
     const row = this.memory.slot(slot)
     this.#endings[slot] = undefined
     const environment = words[row + Slot.ENVIRONMENT] ?? 0
-    if (environment > 0) this.environments.release(environment - 1)
+    if (environment > 0) this.interned.release(environment - 1)
+    const program = words[row + Slot.PROGRAM] ?? 0
+    if (program > 0) this.interned.release(program - 1)
     const page = words[row + Slot.PAGE] ?? 0
     if (page > 0) freePages(this.memory, page)
     Atomics.store(words, row + Slot.STATE, SlotState.FREE)
@@ -249,22 +258,43 @@ export class Caller {
   }
 
   readonly #turn = (): void => {
-    this.#looking = false
+    this.#budget = CALLS_PER_TURN
+    this.#drainOn()
+  }
+
+  /**
+   * One look at the list, and another behind the promises that it has settled: what they have dispatched may
+   * have ended already, and a turn of the event loop costs more than several calls.
+   */
+  readonly #drainOn = (): void => {
     if (this.#closed) return
-    const now = performance.now()
-    if (this.drain(CALLS_PER_TURN) > 0) this.#sawEnd(now)
+    const count = this.drain(this.#budget)
+    this.#budget -= count
+    if (count > 0) {
+      this.#found()
+      if (this.#budget > 0) {
+        queueMicrotask(this.#drainOn)
+        return
+      }
+    } else if (this.#emptySince === NOT_EMPTY) this.#emptySince = performance.now()
+    this.#looking = false
     if (this.#hasWaiters) this.#admit()
     if (this.#looking) return
     const waits = this.#inFlight > 0 || this.#hasWaiters
-    if (this.#chain >= 0 || (waits && now < this.#lookUntil)) this.#look()
+    if (this.#chain >= 0 || (waits && this.#lookingPays())) this.#look()
     else if (waits || this.#alwaysListens()) this.#listen()
   }
 
   /** Looking pays where calls end soon after each other; where they do not, it only takes their processor. */
-  #sawEnd(now: number): void {
-    this.#fruitless = now < this.#lookUntil ? 0 : this.#fruitless + 1
-    const pays = this.#fruitless < FRUITLESS_LOOKS || this.#fruitless % LOOKS_AGAIN === 0
-    this.#lookUntil = pays ? now + LOOK_MS : 0
+  #lookingPays(): boolean {
+    if (this.#fruitless >= FRUITLESS_LOOKS && this.#fruitless % LOOKS_AGAIN !== 0) return false
+    return this.#emptySince === NOT_EMPTY || performance.now() - this.#emptySince < LOOK_MS
+  }
+
+  #found(): void {
+    this.#fruitless = this.#rung ? this.#fruitless + 1 : 0
+    this.#rung = false
+    this.#emptySince = NOT_EMPTY
   }
 
   /** What is looked at once more before this thread sleeps. */
@@ -284,8 +314,11 @@ export class Caller {
     rung.then(() => {
       this.#listening = false
       if (this.#closed) return
+      this.#rung = true
       this.#watch()
-      if (!this.#looking) this.#turn()
+      if (this.#looking) return
+      this.#looking = true
+      this.#turn()
     })
   }
 
@@ -352,11 +385,11 @@ export class Caller {
     }
   }
 
-  /** Leaves: gives back this thread's row and environments. Nothing may be in flight. */
+  /** Leaves: gives back this thread's row and interned strings. Nothing may be in flight. */
   close(): void {
     this.#closed = true
     clearInterval(this.#timer)
-    this.environments.clear()
+    this.interned.clear()
     Atomics.store(this.memory.words, this.memory.owner(this.owner) + Owner.STATE, OwnerState.FREE)
     this.#doorbell.ring()
   }

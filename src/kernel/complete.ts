@@ -14,6 +14,7 @@ import {
   Owner,
   type OwnerIndex,
   Slot,
+  SlotFlag,
   type SlotIndex,
   SlotState,
   Waiter,
@@ -54,7 +55,9 @@ export class Completer {
   /** A call whose program never ran: `-errno`, and at which step. */
   fail(slot: SlotIndex, error: number, step: number): void {
     const { words } = this.#memory
-    words[this.#memory.slot(slot) + Slot.FAILED_STEP] = step
+    const row = this.#memory.slot(slot)
+    words[row + Slot.FAILED_STEP] = step
+    words[row + Slot.FLAGS] = (words[row + Slot.FLAGS] ?? 0) | SlotFlag.USED_ALL
     this.execDone(slot, ExecState.FAILED)
     this.umhComplete(slot, -Math.abs(error))
   }

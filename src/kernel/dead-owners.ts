@@ -11,7 +11,7 @@ import { asFd, type Libc } from '../libc/index.js'
 import { closeOwned } from './launch-descriptors.js'
 import {
   Control,
-  Environment,
+  Interned,
   type Memory,
   Owner,
   type OwnerIndex,
@@ -80,7 +80,7 @@ export class DeadOwners {
       else left = true
     }
     if (left) return
-    this.#freeEnvironments(owner)
+    this.#freeInterned(owner)
     this.#dead.delete(owner)
     Atomics.store(words, this.#memory.owner(owner) + Owner.STATE, OwnerState.FREE)
   }
@@ -103,14 +103,14 @@ export class DeadOwners {
     this.#memory.slots.free(slot)
   }
 
-  #freeEnvironments(owner: OwnerIndex): void {
-    const { words, environments } = this.#memory
-    for (let id = 0; id < environments.capacity; id += 1) {
-      const row = this.#memory.environment(id)
-      if (words[row + Environment.LIVE] !== 1 || words[row + Environment.OWNER] !== owner) continue
-      words[row + Environment.LIVE] = 0
-      freePages(this.#memory, words[row + Environment.PAGE] ?? 0)
-      environments.free(id)
+  #freeInterned(owner: OwnerIndex): void {
+    const { words, interned } = this.#memory
+    for (let id = 0; id < interned.capacity; id += 1) {
+      const row = this.#memory.internedRow(id)
+      if (words[row + Interned.LIVE] !== 1 || words[row + Interned.OWNER] !== owner) continue
+      words[row + Interned.LIVE] = 0
+      freePages(this.#memory, words[row + Interned.PAGE] ?? 0)
+      interned.free(id)
     }
   }
 }

@@ -35,7 +35,7 @@ import { Supervisor } from './supervisor.js'
 import { type Envp, type ExecOptions, UsermodeHelper } from './umh.js'
 import { UsermodeHelperState } from './usermodehelper.js'
 import { until } from './wait-until.js'
-import { flushWorkqueue } from './workqueue.js'
+import { flushWorkqueue, wakeStanding } from './workqueue.js'
 
 const DEFAULT_DESCRIPTORS = 16_384
 const LARGEST_DESCRIPTORS = 2 ** 20
@@ -427,6 +427,7 @@ class BootedHome implements Home {
   }
 
   watch(): void {
+    wakeStanding(this.#memory)
     this.#supervisor.watch()
     if (this.#shared) this.#deadOwners.look()
   }
@@ -504,7 +505,9 @@ class AttachedHome implements Home {
   }
 
   prepare(): void {}
-  watch(): void {}
+  watch(): void {
+    wakeStanding(this.#memory)
+  }
   share(): void {}
 
   listens(): boolean {

@@ -2,7 +2,7 @@
  * The descriptors that stand in shared memory during a launch, and who has to close or watch them.
  */
 import { asFd, EPOLLIN, type Fd, type Libc } from '../libc/index.js'
-import { type Memory, Process, type ProcessIndex, Slot, type SlotIndex, Stdio } from './memory.js'
+import { type Memory, Process, type ProcessIndex, Slot, SlotFlag, type SlotIndex, Stdio } from './memory.js'
 
 const STDIO_COUNT = 3
 
@@ -45,6 +45,7 @@ export function closePipes(memory: Memory, libc: Libc, row: number): void {
 export function closeOwned(memory: Memory, libc: Libc, slot: SlotIndex): void {
   const { words } = memory
   const row = memory.slot(slot)
+  if (((words[row + Slot.FLAGS] ?? 0) & SlotFlag.USED_ALL) === 0) return
   for (let entry = 0; entry < STDIO_COUNT; entry += 1) {
     if (words[row + Slot.STDIO + entry] !== Stdio.OWNED_FD) continue
     words[row + Slot.STDIO + entry] = Stdio.IGNORE

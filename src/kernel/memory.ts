@@ -5,8 +5,8 @@
  *   owners       a row for each thread that makes calls: its list of completed calls, its doorbell
  *   khelpers     a row for each khelper thread: what it is working on
  *   slots        the descriptor slab and its rows: one SubprocessInfo each, with a short payload inside
- *   pages        the page slab, its links and the 4 KiB pages: payloads that are longer, environments
- *   environments the slab of environments, written once and then named by number
+ *   pages        the page slab, its links and the 4 KiB pages: payloads that are longer, interned strings
+ *   interned     the slab of interned strings (environments, paths), written once and then named by number
  *   processes    the slab of processes started by posix_spawn and not yet reaped
  *   khelper_wq   the queue of slot numbers and its wait queue
  *   launches     the queue of slots whose program the wait_for_helper thread starts (launcher child_process)
@@ -132,6 +132,7 @@ export const KhelperState = { NONE: 0, STARTING: 1, RUNNING: 2, DEAD: 3 } as con
 
 /** Words of a descriptor slot. */
 export const Slot = {
+  // The first cache line: all that a plain in-thread call needs.
   /** One of `SlotState`. */
   STATE: 0,
   /** Link in its owner's list of completed calls. */
@@ -147,19 +148,23 @@ export const Slot = {
   RETVAL: 7,
   /** One of `ExecState`; notified when it leaves AWAITED. */
   EXEC: 8,
-  PID: 9,
   /** Bits of `SlotFlag`. */
-  FLAGS: 10,
-  /** One of `Step`: what failed, if RETVAL is negative. */
-  FAILED_STEP: 11,
-  ARGC: 12,
-  ENVC: 13,
-  /** The environment's number plus one; 0: it stands in the payload after argv. */
-  ENVIRONMENT: 14,
+  FLAGS: 9,
+  ARGC: 10,
+  /** The interned environment's number plus one; 0: it stands in the payload after argv. */
+  ENVIRONMENT: 11,
+  /** The interned path's number plus one (in-thread helpers); 0: it stands in the payload. */
+  PROGRAM: 12,
   /** Bytes of the payload. */
-  LENGTH: 15,
+  LENGTH: 13,
   /** The payload's first page plus one; 0: it stands in the slot. */
-  PAGE: 16,
+  PAGE: 14,
+  /** The khelper that took it up, plus one. */
+  KHELPER: 15,
+  // From here the words are cleared only after a call that has USED_ALL of them: a cache line that nobody writes
+  // stays with every processor.
+  REST: 16,
+  PID: 16,
   /** One of `Stdio` for each of descriptor 0, 1, 2; and its number where it has one. */
   STDIO: 17,
   STDIO_FD: 20,
@@ -167,8 +172,7 @@ export const Slot = {
   CAPTURED: 23,
   /** 1 where a captured stream was cut at MAX_OUTPUT. */
   TRUNCATED: 25,
-  /** The khelper that took it up, plus one. */
-  KHELPER: 27,
+  ENVC: 27,
   /** The row in the table of processes plus one, and that row's GENERATION. */
   PROCESS: 28,
   PROCESS_GENERATION: 29,
@@ -182,10 +186,10 @@ export const Slot = {
   /** Doubles from here: bytes that may be captured, then the fields of `Rusage` in its order. */
   MAX_OUTPUT: 34,
   RUSAGE: 36,
-  /** Cleared for each call up to here. */
-  CLEARED: 54,
+  /** One of `Step`: what failed, if RETVAL is negative. */
+  FAILED_STEP: 54,
   /** Raised with each use: tells a flusher whether the slot still holds the call it saw. */
-  GENERATION: 54,
+  GENERATION: 55,
   WORDS: 56,
   RUSAGE_FIELDS: 9,
 } as const
@@ -232,6 +236,8 @@ export const SlotFlag = {
   TOO_BIG: 128,
   /** Captured output stands in files that have a name, not in memfds. */
   CAPTURED_BY_NAME: 64,
+  /** Words behind the first line are in use. */
+  USED_ALL: 256,
 } as const
 
 /** What a helper's descriptor is: a number in STDIO_FD, or something the khelper opens. */
@@ -299,15 +305,15 @@ export const ProcessState = {
   REAPED: 4,
 } as const
 
-/** Words of an environment's row. */
-export const Environment = {
+/** Words of an interned list of strings: an environment, or the path of an in-thread helper. */
+export const Interned = {
   GENERATION: 0,
   COUNT: 1,
   LENGTH: 2,
   /** Its first page plus one. */
   PAGE: 3,
   OWNER: 4,
-  /** 1 while the row is an environment. */
+  /** 1 while the row is in use. */
   LIVE: 5,
   WORDS: 8,
 } as const
@@ -320,7 +326,7 @@ export const PAGE_BYTES = 4096
 /** Linux takes at most 6 MiB of arguments and environment; what is longer is E2BIG without a try. */
 export const MAX_PAYLOAD_BYTES = 8 * 1024 * 1024
 const OWNERS = 256
-const ENVIRONMENTS = 1024
+const INTERNED = 1024
 
 export interface MemorySize {
   readonly descriptors: number
@@ -347,8 +353,8 @@ function layOut({ descriptors, pages, khelpers }: MemorySize) {
     pageSlab: room(Slab.byteLength(pages)),
     pageLinks: room(pages * WORD),
     pages: room(pages * PAGE_BYTES),
-    environmentSlab: room(Slab.byteLength(ENVIRONMENTS)),
-    environments: room(ENVIRONMENTS * Environment.WORDS * WORD),
+    internedSlab: room(Slab.byteLength(INTERNED)),
+    interned: room(INTERNED * Interned.WORDS * WORD),
     processSlab: room(Slab.byteLength(descriptors)),
     processes: room(descriptors * Process.WORDS * WORD),
     queue: room(MpmcQueue.byteLength(powerOfTwoAbove(descriptors))),
@@ -367,7 +373,7 @@ export class Memory {
   readonly bytes: Buffer
   readonly slots: Slab
   readonly pages: Slab
-  readonly environments: Slab
+  readonly interned: Slab
   readonly processes: Slab
   readonly queue: MpmcQueue
   readonly idleKhelpers: WaitQueue
@@ -384,7 +390,7 @@ export class Memory {
     this.bytes = Buffer.from(buffer)
     this.slots = new Slab(buffer, layout.slotSlab, size.descriptors)
     this.pages = new Slab(buffer, layout.pageSlab, size.pages)
-    this.environments = new Slab(buffer, layout.environmentSlab, ENVIRONMENTS)
+    this.interned = new Slab(buffer, layout.internedSlab, INTERNED)
     this.processes = new Slab(buffer, layout.processSlab, size.descriptors)
     this.queue = new MpmcQueue(buffer, layout.queue, powerOfTwoAbove(size.descriptors))
     this.idleKhelpers = new WaitQueue(buffer, layout.idleKhelpers, size.khelpers)
@@ -441,8 +447,8 @@ export class Memory {
     return this.#layout.processes / WORD + process * Process.WORDS
   }
 
-  environment(environment: number): number {
-    return this.#layout.environments / WORD + environment * Environment.WORDS
+  internedRow(id: number): number {
+    return this.#layout.interned / WORD + id * Interned.WORDS
   }
 
   /** Index in `words` of a page's link: the next page plus one, 0 at the end. */

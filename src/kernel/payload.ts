@@ -3,14 +3,15 @@
  *
  *   path · working directory · PATH to search · a path for each stdio entry that has one · argv · envp
  *
- * Which of them are there is said by the slot's FLAGS, STDIO, ARGC and ENVC; envp is here only where
- * it could not be interned. A payload that fits stands in the slot itself, a longer one in a chain of
+ * Which of them are there is said by the slot's FLAGS, PROGRAM, STDIO, ARGC and ENVC; envp, and the path of
+ * an in-thread helper, are here only where they could not be interned. A payload that fits stands in the slot itself, a longer one in a chain of
  * pages, so that the memory for a call needs no contiguous room and one slab serves every length.
  */
 import { MAX_PAYLOAD_BYTES, type Memory, PAGE_BYTES } from './memory.js'
 
 /** UTF-16 code units take at most three bytes each in UTF-8. */
 const BYTES_PER_UNIT = 3
+const LAST_ASCII = 0x7f
 
 export const NO_ROOM = -1
 export const TOO_BIG = -2
@@ -57,6 +58,23 @@ export function readPages(memory: Memory, first: number, length: number, into: U
     offset += count
     link = memory.words[memory.pageLink(page)] ?? 0
   }
+}
+
+/**
+ * Writes a string and its NUL, if it is short enough and plain ASCII, without a call into native code.
+ * @returns where the next one begins; NO_ROOM where this one is for `writePayload`, or may be no string at all
+ */
+export function writeAscii(bytes: Uint8Array, at: number, end: number, text: unknown): number {
+  if (typeof text !== 'string') return NO_ROOM
+  const { length } = text
+  if (at + length >= end) return NO_ROOM
+  for (let index = 0; index < length; index += 1) {
+    const unit = text.charCodeAt(index)
+    if (unit === 0 || unit > LAST_ASCII) return NO_ROOM
+    bytes[at + index] = unit
+  }
+  bytes[at + length] = 0
+  return at + length + 1
 }
 
 export interface Written {

@@ -5,7 +5,7 @@
 import type { Writable } from 'node:stream'
 import { Backoff, Completion, ERESTARTSYS } from '../atomics-sync/index.js'
 import { errno } from '../libc/index.js'
-import { type CallSpec, checkArgv, checkString, setStdio } from './call-spec.js'
+import { type CallSpec, checkCall, setStdio } from './call-spec.js'
 import type { Caller, Ending } from './caller.js'
 import {
   GFP_ATOMIC,
@@ -18,6 +18,7 @@ import {
   UMH_WAIT_PROC,
   type WaitMode,
 } from './constants.js'
+import { DirectCalls } from './direct-calls.js'
 import { infoUsed, outOfRange, shutDown, wrongType } from './errors.js'
 import { Slot, SlotFlag, type SlotIndex, Waiter } from './memory.js'
 import type { StdinPipes } from './stdin-pipe.js'
@@ -70,6 +71,7 @@ export class UsermodeHelper implements Ending {
   readonly #pipes: StdinPipes
   /** Looks after the threads while this one is blocked. */
   readonly #watch: () => void
+  readonly #direct: DirectCalls
   readonly #infos: (SubprocessInfo | undefined)[] = []
   readonly #isClosed: () => boolean
 
@@ -82,6 +84,7 @@ export class UsermodeHelper implements Ending {
   ) {
     this.#caller = caller
     this.#state = state
+    this.#direct = new DirectCalls(caller, state)
     this.#pipes = pipes
     this.#watch = watch
     this.#isClosed = isClosed
@@ -110,11 +113,16 @@ export class UsermodeHelper implements Ending {
   ): SubprocessInfo<Data> | null | Promise<SubprocessInfo<Data>> {
     if (gfp !== GFP_ATOMIC && gfp !== GFP_KERNEL) throw wrongType('gfp', 'GFP_ATOMIC or GFP_KERNEL', gfp)
     checkCallbacks(options)
-    const spec = this.#spec(path, argv, envp)
+    const given = this.#spec(path, argv, envp)
+    // A copy: what the caller changes later is not seen.
+    const spec = { ...given, argv: given.argv.slice(), envp: given.envp.slice() }
     if (gfp === GFP_ATOMIC) {
       const slot = this.#caller.trySetup(spec)
-      return slot === undefined ? null : this.#info(path, spec, slot, options)
+      if (slot !== undefined) return this.#info(path, spec, slot, options)
+      checkCall(spec)
+      return null
     }
+    checkCall(spec)
     return new Promise((resolve, reject) => {
       this.#caller.setup({
         spec,
@@ -126,10 +134,10 @@ export class UsermodeHelper implements Ending {
 
   #spec(path: string | null, argv: readonly string[], envp: Envp): CallSpec {
     if (this.#isClosed()) throw shutDown()
-    if (path !== null) checkString(path, 'path')
-    checkArgv(argv)
+    if (path !== null && typeof path !== 'string') throw wrongType('path', 'of type string', path)
+    if (!Array.isArray(argv)) throw wrongType('argv', 'an array of strings', argv)
     const flags = path?.startsWith(IN_THREAD_SCHEME) ? SlotFlag.IN_THREAD : 0
-    return { path: path ?? '', argv: argv.slice(), envp: envpStrings(envp), flags }
+    return { path: path ?? '', argv, envp: envpStrings(envp), flags }
   }
 
   #info<Data>(
@@ -332,20 +340,26 @@ export class UsermodeHelper implements Ending {
   }
 
   /** Setup and exec in one. */
-  async call(
+  call(
     path: string,
     argv: readonly string[],
     envp: Envp,
     wait: WaitMode,
     options?: ExecOptions,
   ): Promise<number> {
-    checkWait(wait)
-    if (wait === UMH_NO_WAIT) {
+    try {
+      checkWait(wait)
+      if (path && Array.isArray(argv) && argv.length > 0 && options?.signal === undefined) {
+        const queued = this.#direct.call(this.#spec(path, argv, envp), wait)
+        if (queued !== undefined) return queued
+      }
       const info = this.setup(path, argv, envp, GFP_ATOMIC)
-      return info === null ? -errno('ENOMEM') : this.exec(info, wait)
+      if (info !== null) return this.exec(info, wait, options)
+      if (wait === UMH_NO_WAIT) return Promise.resolve(-errno('ENOMEM'))
+      return this.setup(path, argv, envp, GFP_KERNEL).then(info => this.exec(info, wait, options))
+    } catch (error) {
+      return Promise.reject(error)
     }
-    const info = this.setup(path, argv, envp, GFP_KERNEL)
-    return this.exec(await info, wait, options)
   }
 
   callSync(path: string, argv: readonly string[], envp: Envp, wait: WaitMode): number {

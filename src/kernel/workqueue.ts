@@ -8,7 +8,7 @@ import { Control, type Memory, Slot, type SlotIndex, SlotState } from './memory.
 import { until } from './wait-until.js'
 
 /**
- * Queues a set-up call, and wakes a khelper if one sleeps. Everything written before it is seen by
+ * Queues a set-up call, and wakes a khelper if one sleeps and none is looking for work. Everything written before it is seen by
  * whoever executes the call.
  * @returns false if it is pending already: it is then run once, at its place in the queue
  */
@@ -18,8 +18,16 @@ export function queueWork(memory: Memory, slot: SlotIndex): boolean {
     return false
   }
   if (!memory.queue.push(slot)) throw new Error('khelper_wq has room for every descriptor, and is full')
-  memory.idleKhelpers.wakeUp()
+  memory.idleKhelpers.wakeUpUnlessLooking()
   return true
+}
+
+/**
+ * Wakes a khelper if calls are waiting, whatever the others do. Called now and then by everyone who has calls in
+ * flight: a khelper that took its call for a short one, and was wrong, has let nobody else be woken.
+ */
+export function wakeStanding(memory: Memory): void {
+  if (memory.queue.size > 0) memory.idleKhelpers.wakeUp()
 }
 
 /**

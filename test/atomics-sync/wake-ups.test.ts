@@ -135,6 +135,71 @@ describe('wait queue', () => {
     await alive
   })
 
+  test('while somebody looks for work nobody else is woken; the last to find some says so', async () => {
+    const { queue } = make(40)
+    const sleeper = queue.listen(39, no)
+    queue.look(0)
+    queue.look(35)
+    assert.equal(queue.wakeUpUnlessLooking(), false)
+    assert.equal(queue.found(0), false, 'another one still looks')
+    assert.equal(queue.somebodyElseLooks(35), false)
+    assert.equal(queue.somebodyElseLooks(0), true)
+    assert.equal(queue.found(35), true)
+    assert.equal(queue.wakeUpUnlessLooking(), true)
+    await sleeper
+    assert.equal(queue.somebodyElseLooks(0), true, 'who was woken looks')
+  })
+
+  test('who goes to sleep or dies looks no more', () => {
+    const { queue } = make(3)
+    queue.look(0)
+    assert.equal(queue.sleep(0, no, 1), 'timed-out')
+    queue.look(1)
+    queue.forget(1)
+    assert.equal(queue.somebodyElseLooks(2), false)
+  })
+
+  test('every piece of work is taken, though only threads that are needed are woken', async () => {
+    const sleepers = 3
+    const total = 30_000
+    const { buffer } = make(sleepers)
+    const work = new Int32Array(new SharedArrayBuffer(8))
+    const consumers = inThreads(
+      sleepers,
+      `const queue = new WaitQueue(data.buffer, 0, data.sleepers)
+       const ready = () => Atomics.load(data.work, 0) > 0 || Atomics.load(data.work, 1) >= data.total
+       const take = () => {
+         for (;;) {
+           const left = Atomics.load(data.work, 0)
+           if (left === 0) return false
+           if (Atomics.compareExchange(data.work, 0, left, left - 1) === left) return true
+         }
+       }
+       queue.look(index)
+       let looking = true
+       while (Atomics.load(data.work, 1) < data.total) {
+         if (take()) {
+           if (looking && queue.found(index) && Atomics.load(data.work, 0) > 0) queue.wakeUpUnlessLooking()
+           looking = false
+           if (Atomics.add(data.work, 1, 1) + 1 === data.total) queue.wakeUpAll()
+         } else looking = queue.sleep(index, ready) === 'rung'
+       }`,
+      { buffer, sleepers, work, total },
+    )
+    const producers = inThreads(
+      2,
+      `const queue = new WaitQueue(data.buffer, 0, data.sleepers)
+       for (let piece = 0; piece < data.total / 2; piece += 1) {
+         Atomics.add(data.work, 0, 1)
+         queue.wakeUpUnlessLooking()
+       }`,
+      { buffer, sleepers, work, total },
+    )
+    await producers
+    await eventually('all is taken', () => Atomics.load(work, 1) === total)
+    await consumers
+  })
+
   test('every piece of work is taken, with sleepers that come and go', async () => {
     const sleepers = 3
     const total = 30_000

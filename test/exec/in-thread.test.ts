@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict'
+import { writeFileSync } from 'node:fs'
 import { after, describe, test } from 'node:test'
 import { boot, type HelperError, UMH_NO_WAIT, UMH_WAIT_EXEC, UMH_WAIT_PROC } from '../../src/index.js'
 import { errno } from '../../src/libc/index.js'
 import { eventually, threads } from '../helpers/resources.js'
-import { inThreadHelper } from '../helpers/temporary.js'
+import { inThreadHelper, temporary } from '../helpers/temporary.js'
 
 const EXIT = 256
 const SIGABRT = 6
@@ -93,6 +94,23 @@ for (const launcher of ['posix_spawn', 'child_process'] as const) {
         reject: false,
       })
       assert.equal(result.signalCode, 'SIGKILL')
+    })
+
+    test('a helper that was always short and now blocks holds up nobody else', async () => {
+      const source = `import { existsSync } from 'node:fs'
+        export default ([, wait]) => { while (wait && !existsSync(wait)); }`
+      const helper = inThreadHelper(source)
+      for (let round = 0; round < 400; round += 1) {
+        await kernel.callUsermodehelper(helper, ['helper'], [], UMH_WAIT_PROC)
+      }
+      const file = temporary('short-no-more')
+      const blocked = kernel.callUsermodehelper(helper, ['helper', file], [], UMH_WAIT_PROC)
+      const others = Array.from({ length: 10 }, () =>
+        kernel.callUsermodehelper(helper, ['helper'], [], UMH_WAIT_PROC),
+      )
+      assert.ok((await Promise.all(others)).every(retval => retval === 0))
+      writeFileSync(file, '')
+      assert.equal(await blocked, 0)
     })
 
     test('a module that is missing: -ENOENT; that does not parse, or has no main: -ENOEXEC', async () => {

@@ -5,7 +5,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { boot, UMH_WAIT_PROC } from '../../src/index.js'
 import { writeCall } from '../../src/kernel/call-spec.js'
-import { Environments } from '../../src/kernel/environments.js'
+import { InternedStrings } from '../../src/kernel/interned-strings.js'
 import { Memory, type OwnerIndex, Slot, type SlotIndex, SlotState } from '../../src/kernel/memory.js'
 import { cancelWork, flushWorkqueue, queueWork } from '../../src/kernel/workqueue.js'
 import { inThreadHelper } from '../helpers/temporary.js'
@@ -14,10 +14,10 @@ const OWNER = 0 as OwnerIndex
 
 function make() {
   const memory = Memory.create({ descriptors: 4, pages: 4, khelpers: 1 })
-  const environments = new Environments(memory, OWNER)
+  const interned = new InternedStrings(memory, OWNER)
   const setUp = (): SlotIndex => {
     const slot = memory.slots.allocate() as SlotIndex
-    assert.ok(writeCall(memory, environments, OWNER, slot, { path: '/x', argv: ['x'], envp: [], flags: 0 }))
+    assert.ok(writeCall(memory, interned, OWNER, slot, { path: '/x', argv: ['x'], envp: [], flags: 0 }))
     return slot
   }
   const state = (slot: SlotIndex) => memory.words[memory.slot(slot) + Slot.STATE]
@@ -104,7 +104,7 @@ test('words of the layout do not overlap', () => {
   }
   const used = new Map<number, string>()
   for (const [name, word] of Object.entries(Slot)) {
-    if (['WORDS', 'CLEARED', 'RUSAGE_FIELDS'].includes(name)) continue
+    if (['WORDS', 'REST', 'RUSAGE_FIELDS'].includes(name)) continue
     for (let at = word; at < word + (sizes[name] ?? 1); at += 1) {
       assert.equal(used.get(at), undefined, `${name} stands on ${used.get(at)}`)
       assert.ok(at < Slot.WORDS)
