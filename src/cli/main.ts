@@ -4,6 +4,7 @@
  */
 import { createRequire } from 'node:module'
 import { Command, CommanderError } from 'commander'
+import { registerBench } from './bench/command.js'
 import { registerRun } from './run/command.js'
 import { UsageError } from './usage-error.js'
 import { registerXargs } from './xargs/command.js'
@@ -28,6 +29,7 @@ process.stdout.on('error', error => {
 
 registerRun(program)
 registerXargs(program)
+registerBench(program)
 
 try {
   await program.parseAsync()

@@ -43,9 +43,17 @@ export class StdinPipes {
     return { kind: Stdio.OWNED_FD, fd: read, writable: stream(write, 'write') }
   }
 
-  /** A stream to a helper. */
-  toHelper(): PipeEnd & { readonly writable: Writable } {
-    if (this.#libc !== undefined) return this.create()
+  /**
+   * A stream to a helper.
+   * @param much whether much is known to come: a larger pipe then takes it in fewer turns. Not for every pipe, as
+   *   what a user's pipes may hold together is limited; where there is no more, this one stays as it is.
+   */
+  toHelper(much: boolean): PipeEnd & { readonly writable: Writable } {
+    if (this.#libc !== undefined) {
+      const end = this.create()
+      if (much) this.#libc.setPipeSize(asFd(end.fd), LARGE_PIPE_BYTES)
+      return end
+    }
     const through = new PassThrough()
     return {
       ...this.#listen(socket => pipeline(through, socket.resume(), () => {}), through),
@@ -66,9 +74,11 @@ export class StdinPipes {
     }
   }
 
-  /** A pipe that holds `bytes` and nothing more; undefined if they do not fit into one. */
-  filled(bytes: Uint8Array): PipeEnd | undefined {
-    if (this.#libc === undefined || bytes.byteLength > PIPE_BYTES) return undefined
+  /** A pipe that holds `input` and nothing more; undefined if it does not fit into one. */
+  filled(input: string | Uint8Array): PipeEnd | undefined {
+    if (this.#libc === undefined || input.length > PIPE_BYTES) return undefined
+    const bytes = typeof input === 'string' ? Buffer.from(input) : input
+    if (bytes.byteLength > PIPE_BYTES) return undefined
     const { read, write } = this.#pipe(this.#libc)
     const written = bytes.byteLength === 0 ? 0 : this.#libc.write(asFd(write), bytes)
     this.#libc.close(asFd(write))
@@ -118,6 +128,8 @@ export class StdinPipes {
 
 /** What a pipe takes without a reader. */
 const PIPE_BYTES = 65_536
+/** What Linux lets anyone have at most (/proc/sys/fs/pipe-max-size). */
+const LARGE_PIPE_BYTES = 2 ** 20
 
 function stream(fd: number, direction: 'read' | 'write'): Socket {
   return new Socket({ fd, readable: direction === 'read', writable: direction === 'write' })

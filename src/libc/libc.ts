@@ -19,6 +19,7 @@ const EFD_NONBLOCK = O_NONBLOCK
 const MFD_CLOEXEC = 1
 const F_SETFL = 4
 const F_DUPFD_CLOEXEC = 1030
+const F_SETPIPE_SZ = 1031
 const SEEK_END = 2
 const SPLICE_F_MOVE = 1
 const SPLICE_F_NONBLOCK = 2
@@ -144,6 +145,11 @@ export class Libc {
 
   setNonblocking(fd: Fd): number {
     return this.#result(this.#fcntl(fd, F_SETFL, O_NONBLOCK))
+  }
+
+  /** How much a pipe holds while its reader does not read. */
+  setPipeSize(fd: Fd, bytes: number): number {
+    return this.#result(this.#fcntl(fd, F_SETPIPE_SZ, bytes))
   }
 
   /** A close-on-exec copy of `fd`, numbered `atLeast` or above. */

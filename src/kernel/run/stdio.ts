@@ -73,7 +73,7 @@ function openStdin(
   if (stdin === 'inherit') return [{ kind: Stdio.FD, fd: 0 }, null]
   if (typeof stdin === 'number') return [{ kind: Stdio.FD, fd: stdin }, null]
   if (typeof stdin === 'object') return [{ kind: Stdio.READ_FILE, fd: 0, path: stdin.file }, null]
-  const { writable, ...end } = pipes.toHelper()
+  const { writable, ...end } = pipes.toHelper(false)
   ends.push(end)
   streams.push(writable)
   return [end, writable]
@@ -87,17 +87,17 @@ function feed(
   streams: (Readable | Writable)[],
   inputFailed: (error: Error) => void,
 ): StdioEntry {
-  if (typeof input === 'string' || input instanceof Uint8Array) {
-    const filled = pipes.filled(Buffer.from(input as string))
+  const whole = typeof input === 'string' || input instanceof Uint8Array
+  if (whole) {
+    const filled = pipes.filled(input)
     if (filled !== undefined) {
       ends.push(filled)
       return filled
     }
   }
-  const { writable, ...end } = pipes.toHelper()
+  const { writable, ...end } = pipes.toHelper(whole)
   ends.push(end)
-  const source =
-    typeof input === 'string' || input instanceof Uint8Array ? Readable.from([input]) : Readable.from(input)
+  const source = Readable.from(whole ? [input] : input)
   streams.push(source, writable)
   // A helper need not read all of its input, or any: that is no failure of the call. An input that ends in an
   // error is one, or the helper would take a part of it for the whole.

@@ -1,0 +1,2 @@
+/** For piscina and tinypool. */
+export { noop as default } from './work.js'

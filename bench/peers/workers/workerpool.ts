@@ -1,0 +1,4 @@
+import workerpool from 'workerpool'
+import { noop } from './work.js'
+
+workerpool.worker({ noop })

@@ -1,0 +1,2 @@
+/** An in-thread helper that does nothing: what is left is the dispatch. */
+export default (): number => 0
