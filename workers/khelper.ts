@@ -119,11 +119,14 @@ async function work(): Promise<void> {
   const backoff = new Backoff()
   let calls = 0
   let looking = false
+  /** Whether the last call was a short one: then the next may come soon, and waiting for it awake pays. */
+  let quick = false
   for (;;) {
     const slot = queue.pop() as SlotIndex | undefined
     if (slot !== undefined) {
       calls += 1
-      if (short(slot, calls)) {
+      quick = short(slot, calls)
+      if (quick) {
         if (!looking) idleKhelpers.look(khelper)
         looking = true
       } else {
@@ -140,8 +143,8 @@ async function work(): Promise<void> {
     } else if (!looking) {
       idleKhelpers.look(khelper)
       looking = true
-    } else if (!idleKhelpers.somebodyElseLooks(khelper) && backoff.spin()) {
-      // More often than not the next call comes soon; one thread that stays awake for it is enough.
+    } else if (quick && !idleKhelpers.somebodyElseLooks(khelper) && backoff.spin()) {
+      // One thread that stays awake for the next call is enough.
     } else if (mustTurn()) {
       const rung = idleKhelpers.listen(khelper, ready)
       looking = rung !== null

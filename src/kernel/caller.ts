@@ -18,6 +18,7 @@ import {
   type OwnerIndex,
   OwnerState,
   Slot,
+  SlotFlag,
   type SlotIndex,
   SlotState,
 } from './memory.js'
@@ -71,6 +72,8 @@ export class Caller {
   /** Taken from the list, not yet dealt with. */
   #chain = -1
   #inFlight = 0
+  /** Those of the calls in flight that are in-thread helpers. */
+  #inThread = 0
   /** A turn is due, or not yet over. */
   #looking = false
   /** What is left of this turn's calls. */
@@ -198,6 +201,7 @@ export class Caller {
   queued(slot: SlotIndex, ending: Ending): void {
     this.#endings[slot] = ending
     this.#inFlight += 1
+    if (this.#isInThread(slot)) this.#inThread += 1
     if (this.#inFlight === 1) this.#awaken()
     else if (!this.#looking && !this.#listening) this.#look()
   }
@@ -285,8 +289,16 @@ export class Caller {
     else if (waits || this.#alwaysListens()) this.#listen()
   }
 
-  /** Looking pays where calls end soon after each other; where they do not, it only takes their processor. */
+  #isInThread(slot: SlotIndex): boolean {
+    return ((this.memory.words[this.memory.slot(slot) + Slot.FLAGS] ?? 0) & SlotFlag.IN_THREAD) !== 0
+  }
+
+  /**
+   * Looking pays where calls end soon after each other; where they do not, it only takes their processor. A program
+   * takes longer than a wake-up by far, and has more use for the processor.
+   */
   #lookingPays(): boolean {
+    if (this.#inThread === 0) return false
     if (this.#fruitless >= FRUITLESS_LOOKS && this.#fruitless % LOOKS_AGAIN !== 0) return false
     return this.#emptySince === NOT_EMPTY || performance.now() - this.#emptySince < LOOK_MS
   }
@@ -343,6 +355,7 @@ export class Caller {
     const ending = this.#endings[slot]
     this.#endings[slot] = undefined
     this.#inFlight -= 1
+    if (this.#isInThread(slot)) this.#inThread -= 1
     ending?.ended(slot)
     if (this.#inFlight === 0) this.#rest()
   }

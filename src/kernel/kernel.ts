@@ -45,7 +45,10 @@ const ADDED_KHELPERS = 32
 const LARGEST_KHELPERS = 1_024
 
 export interface BootOptions {
-  /** Khelper threads. Default: as many as the machine runs at once. */
+  /**
+   * Khelper threads, which start at once. Default: one at once, and more where calls wait, up to as many as the
+   * machine runs at once.
+   */
   readonly khelpers?: number
   /** Calls that may be set up or in flight at once, from 1 to 2^20. Default 16 384. */
   readonly descriptors?: number
@@ -153,7 +156,7 @@ export class Kernel implements AsyncDisposable {
     )
   }
 
-  /** Resolves when the khelper threads are up. Calls need not wait for it: they wait in the queue. */
+  /** Resolves when the khelper threads that start at once are up. Calls need not wait for it: they wait in the queue. */
   get ready(): Promise<void> {
     return this.#home.ready.then(() => {})
   }
@@ -505,9 +508,13 @@ class AttachedHome implements Home {
   }
 
   prepare(): void {}
+
+  /** The kernel's thread may have to add a khelper for calls that wait. */
   watch(): void {
     wakeStanding(this.#memory)
+    if (this.#memory.queue.size > 0) this.#completer.ring(KERNEL_OWNER)
   }
+
   share(): void {}
 
   listens(): boolean {
@@ -560,6 +567,7 @@ export function boot(options: BootOptions = {}): Kernel {
   const handle: KernelHandle = { memory: memory.buffer, launcher, scratch }
   const supervisor = new Supervisor(memory, new Completer(memory), libc, {
     khelpers,
+    atOnce: options.khelpers === undefined ? 1 : khelpers,
     scratch,
     resourceLimits: options.resourceLimits,
   })

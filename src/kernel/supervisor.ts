@@ -43,8 +43,10 @@ export interface ReaperData {
 }
 
 export interface SupervisorOptions {
-  /** Threads that are always there. */
+  /** Threads that stay once they are there. */
   readonly khelpers: number
+  /** How many of them start at once: the others when calls wait. */
+  readonly atOnce: number
   readonly scratch: string | undefined
   readonly resourceLimits: ResourceLimits | undefined
 }
@@ -100,13 +102,13 @@ export class Supervisor {
       memory.byteOffset(memory.control(Control.REAPER_DOORBELL)),
     )
     const online: Promise<unknown>[] = []
-    for (let khelper = 0; khelper < options.khelpers; khelper += 1) {
+    for (let khelper = 0; khelper < options.atOnce; khelper += 1) {
       online.push(this.#start(khelper as KhelperIndex))
     }
     this.#ready = Promise.all(online)
   }
 
-  /** Resolves when every khelper has come up; holds the event loop open until then. */
+  /** Resolves when the khelpers that start at once have come up; holds the event loop open until then. */
   get ready(): Promise<unknown> {
     const open = setInterval(() => {}, 2 ** 30)
     return this.#ready.finally(() => clearInterval(open))
@@ -154,7 +156,7 @@ export class Supervisor {
     if (now - this.#looked < LOOK_MS || this.#stopped) return
     this.#looked = now
     this.#lookForDead()
-    this.#addIfStuck()
+    this.#addIfNeeded()
   }
 
   /** Ends an in-thread helper, or asks it to end if it handles signals. */
@@ -363,10 +365,14 @@ export class Supervisor {
     }
   }
 
-  /** Calls wait, and each khelper has been at one and the same call since the last look: one is added. */
-  #addIfStuck(): void {
+  /**
+   * Adds a khelper where calls wait: one of those that stay, if every one that is there has come up; beyond them only
+   * if each has been at one and the same call since the last look.
+   */
+  #addIfNeeded(): void {
     const { words, queue } = this.#memory
     let stuck = queue.size > 0
+    let up = stuck
     let free = -1
     for (let index = 0; index < this.#memory.size.khelpers; index += 1) {
       if (this.#threads[index] === undefined) {
@@ -378,9 +384,12 @@ export class Supervisor {
       // One that is coming up, or is between two calls, will take the next.
       if (taken !== this.#takenBefore[index] || Atomics.load(words, row + Khelper.CURRENT) === 0)
         stuck = false
+      if (Atomics.load(words, row + Khelper.STATE) === KhelperState.STARTING) up = false
       this.#takenBefore[index] = taken
     }
-    if (stuck && free >= 0) this.#restart(free as KhelperIndex)
+    const stays = free < this.#options.khelpers
+    // Threads that do not come up are tried again in their time, not in ours.
+    if (free >= 0 && (stays ? up && this.#failedStarts === 0 : stuck)) this.#restart(free as KhelperIndex)
   }
 }
 

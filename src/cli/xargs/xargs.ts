@@ -58,7 +58,7 @@ export async function xargs(command: readonly string[], options: XargsOptions): 
   const joblog =
     options.joblog === undefined ? undefined : new Joblog(options.joblog, options.resume === true)
   const maxProcs = options.maxProcs === 0 ? availableParallelism() * PROCS_PER_CPU : options.maxProcs
-  await using kernel = boot({ khelpers: Math.min(availableParallelism(), maxProcs) })
+  await using kernel = boot()
   const progress = new Progress(process.stderr.isTTY === true && options.verbose !== true)
   const runner = new Runner(kernel, joblog, progress, {
     ...options,

@@ -96,14 +96,9 @@ test('a ratio says how many times as good khelper is, whichever way is better', 
     better,
     rows: [summary('khelper', [30]), summary('other', [10])],
   })
-  assert.deepEqual(
-    figure('more').rows.map(row => ratio(figure('more'), row)),
-    [undefined, 3],
-  )
-  assert.deepEqual(
-    figure('less').rows.map(row => ratio(figure('less'), row)),
-    [undefined, 1 / 3],
-  )
+  const ratios = (comparison: Comparison) => comparison.rows.map(row => ratio(comparison, row))
+  assert.deepEqual(ratios(figure('more')), [undefined, 3])
+  assert.deepEqual(ratios(figure('less')), [undefined, 1 / 3])
 })
 
 test('numbers are shown with three digits that count', () => {
