@@ -3,14 +3,21 @@
  */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { setTimeout } from 'node:timers/promises'
 
+/** Generous: what a collection leaves is unmapped by other threads. */
+const SETTLE_MS = 200
 const KILOBYTE = 2 ** 10
 const MEGABYTE = 2 ** 20
 const QUEUED = 100_000
+/** So many are in the queue before those that are measured: by then the engine has grown its heap's young space. */
+const QUEUED_BEFORE = 25_000
 const TRUE = '/bin/true'
 
-const rss = (): number => {
+/** After a full collection; the engine gives pages back a moment after it. */
+async function rss(): Promise<number> {
   globalThis.gc?.()
+  await setTimeout(SETTLE_MS)
   return process.memoryUsage.rss() / MEGABYTE
 }
 
@@ -22,11 +29,11 @@ async function afterBoot(khelpers?: number): Promise<number> {
   const kernel = boot(khelpers === undefined ? {} : { khelpers })
   await kernel.ready
   await kernel.run(TRUE)
-  return rss()
+  return await rss()
 }
 
 const PROBES: Readonly<Record<string, () => Promise<number>>> = {
-  'bare-rss': async () => rss(),
+  'bare-rss': rss,
   'idle-rss': () => afterBoot(),
   'rss-1-khelper': () => afterBoot(1),
   'rss-9-khelpers': () => afterBoot(9),
@@ -43,14 +50,16 @@ const PROBES: Readonly<Record<string, () => Promise<number>>> = {
       [],
       UMH_WAIT_PROC,
     )
-    const before = rss()
-    const calls = []
-    for (let call = 0; call < QUEUED; call += 1) {
-      calls.push(kernel.callUsermodehelper(TRUE, ['true', String(call)], NOOP_ENVP, UMH_WAIT_PROC))
+    const calls = [busy]
+    const queue = (count: number): void => {
+      for (let call = 0; call < count; call += 1) {
+        calls.push(kernel.callUsermodehelper(TRUE, ['true', String(call)], NOOP_ENVP, UMH_WAIT_PROC))
+      }
     }
-    const grown = rss() - before
-    process.once('exit', () => calls.push(busy))
-    return (grown * KILOBYTE) / QUEUED
+    queue(QUEUED_BEFORE)
+    const before = await rss()
+    queue(QUEUED)
+    return (((await rss()) - before) * KILOBYTE) / QUEUED
   },
   /** Milliseconds from boot() to the first helper's exit. */
   'first-helper': async () => {

@@ -44,7 +44,7 @@ export const suite: Suite = {
     )
     memory(
       'queued',
-      'Each of 100 000 calls in the queue, its arguments and promise included',
+      'Each of 100 000 more calls in the queue, its arguments and promise included',
       'KiB',
       found['queued-call'],
     )
