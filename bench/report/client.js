@@ -14,11 +14,17 @@ function spans(values) {
   return Math.max(...positive) / Math.min(...positive) > LOGARITHMIC_FROM ? 'logarithmic' : 'linear'
 }
 
+/** On a logarithmic axis 1, 3, 10, 30 and so on are told: more do not fit. */
+function roundNumber(value) {
+  const mantissa = value / 10 ** Math.floor(Math.log10(value) + 1e-9)
+  return Math.abs(mantissa - 1) < 1e-6 || Math.abs(mantissa - 3) < 1e-6 ? value.toLocaleString('en-US') : null
+}
+
 const axis = (type, text) => ({
   type,
   title: { display: true, text: type === 'logarithmic' ? `${text}, logarithmic` : text },
   grid: { color: style('--grid') },
-  ticks: { maxRotation: 0, autoSkipPadding: 12 },
+  ticks: { maxRotation: 0, autoSkipPadding: 12, ...(type === 'logarithmic' && { callback: roundNumber }) },
   border: { display: false },
 })
 

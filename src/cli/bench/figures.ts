@@ -25,7 +25,7 @@ export interface Comparison {
 }
 
 /** Something over time, or over the size of the work. */
-export interface Series {
+interface Series {
   readonly kind: 'series'
   readonly suite: string
   readonly id: string
@@ -42,7 +42,7 @@ export interface Series {
 export const PERCENTILES = [50, 90, 99, 99.9, 100] as const
 
 /** How a latency is distributed. */
-export interface Distribution {
+interface Distribution {
   readonly kind: 'distribution'
   readonly suite: string
   readonly id: string
