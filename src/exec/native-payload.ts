@@ -27,6 +27,16 @@ class PointerArray {
     this.#push(0)
   }
 
+  /** `first`, then those of `others` from the second on. */
+  fillBefore(first: readonly Address[], others: PointerArray): void {
+    this.#count = 0
+    for (const pointer of first) this.#push(pointer)
+    for (let index = 1; index < others.#count; index += 1) {
+      this.#push((others.#words[index * 2] ?? 0) + (others.#words[index * 2 + 1] ?? 0) * TWO_TO_32)
+    }
+    if (others.#count < 2) this.#push(0)
+  }
+
   #push(pointer: Address): void {
     if ((this.#count + 1) * 2 > this.#words.length) this.#grow()
     this.#words[this.#count * 2] = pointer % TWO_TO_32
@@ -62,6 +72,7 @@ export class NativePayloadReader {
   readonly #shared: Address
   readonly #argv: PointerArray
   readonly #envp: PointerArray
+  readonly #shellArgv: PointerArray
   readonly #environments: InternedCache<NativeEnvironment>
   #base = 0
   #path = 0
@@ -73,6 +84,7 @@ export class NativePayloadReader {
     this.#shared = library.addressOf(memory.bytes)
     this.#argv = new PointerArray(library)
     this.#envp = new PointerArray(library)
+    this.#shellArgv = new PointerArray(library)
     this.#environments = new InternedCache(memory, (block, count) => {
       const cursor = new PayloadCursor(memory)
       cursor.openBytes(block)
@@ -89,6 +101,12 @@ export class NativePayloadReader {
       this.#cursor.bytes === this.#memory.bytes ? this.#shared : this.#library.addressOf(this.#cursor.bytes)
     this.#path = this.#base + this.#cursor.position
     return this.#cursor.steering(slot)
+  }
+
+  /** After `addresses`: what a shell is given to run the program as its script, as execvp(3) does. */
+  shellArgv(shell: Address, script: Address): Address {
+    this.#shellArgv.fillBefore([shell, script], this.#argv)
+    return this.#shellArgv.address
   }
 
   /** Of the call just opened; once. */

@@ -1,10 +1,12 @@
 /**
  * Walks over a slot's payload, one NUL-terminated string at a time, wherever it stands.
  */
+import type { LaunchSettings } from '../kernel/call-spec.js'
 import { Interned, type Memory, Slot, SlotFlag, type SlotIndex, stdioHasPath } from '../kernel/memory.js'
 import { readPages } from '../kernel/payload.js'
 
 const STDIO_COUNT = 3
+const NO_SETTINGS: LaunchSettings = {}
 const LAST_ASCII = 0x7f
 /** Beyond that the native search for a NUL is faster than a loop. */
 const LONGEST_CUT = 1024
@@ -15,6 +17,7 @@ export interface Steering {
   readonly cwd: string | undefined
   /** The PATH in which to look for a program without a slash. */
   readonly search: string | undefined
+  readonly settings: LaunchSettings
   /** The file or socket of each stdio entry that has one. */
   readonly files: readonly (string | undefined)[]
 }
@@ -109,12 +112,13 @@ export class PayloadCursor {
     const path = (words[row + Slot.PROGRAM] ?? 0) > 0 ? '' : this.string()
     const cwd = flags & SlotFlag.CWD ? this.string() : undefined
     const search = flags & SlotFlag.SEARCH ? this.string() : undefined
+    const settings = flags & SlotFlag.SETTINGS ? (JSON.parse(this.string()) as LaunchSettings) : NO_SETTINGS
     const files: (string | undefined)[] = []
     for (let entry = 0; entry < STDIO_COUNT; entry += 1) {
       const kind = words[row + Slot.STDIO + entry] ?? 0
       files.push(stdioHasPath(kind) ? this.string() : undefined)
     }
-    return { path, cwd, search, files }
+    return { path, cwd, search, settings, files }
   }
 }
 

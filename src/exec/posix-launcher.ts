@@ -49,7 +49,6 @@ import type { Steering } from './payload-cursor.js'
 import { closeStdioFile, openStdioFile } from './stdio.js'
 
 const STDIO_COUNT = 3
-const FIRST_CLOSED = 3
 const WORD = 4
 
 /** Something that failed before the exec. */
@@ -60,6 +59,7 @@ interface Failure {
 
 /** The descriptors of one launch: where each comes from, and what is closed when it is over. */
 interface Descriptors {
+  /** By the helper's number; undefined: /dev/null for 0 to 2, closed above. */
   readonly sources: (number | undefined)[]
   readonly opened: number[]
   readonly made: Fd[]
@@ -74,6 +74,8 @@ export class PosixLauncher {
   readonly #row: number
   readonly #payload: NativePayloadReader
   readonly #shared: Address
+  readonly #shell = Buffer.from('/bin/sh\0')
+  readonly #shellAddress: Address
   readonly #factory: FileActionsFactory
   readonly #attributes: Readonly<Record<ProcessGroup, SpawnAttributes>>
   /** All three on /dev/null: what most helpers of the kernel's own get; made once. */
@@ -90,6 +92,7 @@ export class PosixLauncher {
     const { library } = libc
     this.#payload = new NativePayloadReader(memory, library)
     this.#shared = library.addressOf(memory.bytes)
+    this.#shellAddress = library.addressOf(this.#shell)
     this.#factory = new FileActionsFactory(library)
     this.#attributes = {
       [ProcessGroup.INHERITED]: new SpawnAttributes(library, ProcessGroup.INHERITED),
@@ -98,7 +101,7 @@ export class PosixLauncher {
     }
     this.#ignored = this.#factory.create()
     for (let entry = 0; entry < STDIO_COUNT; entry += 1) this.#ignored.openNull(entry)
-    this.#ignored.closeFrom(FIRST_CLOSED)
+    this.#ignored.closeFrom(STDIO_COUNT)
     this.#holdReserve()
   }
 
@@ -165,15 +168,22 @@ export class PosixLauncher {
           : flags & SlotFlag.FOREGROUND
             ? ProcessGroup.INHERITED
             : ProcessGroup.OWN
-      words[row + Process.GROUP] = group === ProcessGroup.INHERITED ? 0 : 1
-      const error = this.#libc.posixSpawn(
-        this.#shared + (row + Process.PID) * WORD,
-        path === undefined ? addresses.path : this.#libc.library.addressOf(path),
-        actions.address,
-        this.#attributes[group].address,
-        addresses.argv,
-        addresses.envp,
-      )
+      words[row + Process.GROUP] = group === ProcessGroup.INHERITED || flags & SlotFlag.ALONE ? 0 : 1
+      const pid = this.#shared + (row + Process.PID) * WORD
+      const program = path === undefined ? addresses.path : this.#libc.library.addressOf(path)
+      const spawn = (file: Address, argv: Address): number =>
+        this.#libc.posixSpawn(
+          pid,
+          file,
+          (actions as FileActions).address,
+          this.#attributes[group].address,
+          argv,
+          addresses.envp,
+        )
+      let error = spawn(program, addresses.argv)
+      if (error === errno('ENOEXEC') && steering.settings.scripts) {
+        error = spawn(this.#shellAddress, this.#payload.shellArgv(this.#shellAddress, program))
+      }
       if (error !== 0) words[row + Process.PID] = 0
       return error === 0 ? undefined : this.#explain(error, steering)
     } finally {
@@ -206,18 +216,22 @@ export class PosixLauncher {
         into.opened.push(fd)
         into.sources.push(fd)
       } else {
-        into.sources.push(words[slotRow + Slot.STDIO_FD + entry])
+        const fd = words[slotRow + Slot.STDIO_FD + entry] ?? 0
+        // The service's own streams do not block, and it shares the file with them.
+        if (kind === Stdio.FD) this.#libc.setBlocking(fd)
+        into.sources.push(fd)
       }
     }
+    for (const descriptor of steering.settings.descriptors ?? []) into.sources.push(descriptor ?? undefined)
     return this.#clearLowNumbers(into)
   }
 
-  /** A source numbered 0 to 2 could be overwritten before it is copied: it is copied out of the way. */
+  /** A source that has one of the helper's numbers could be overwritten before it is copied: it is copied out of the way. */
   #clearLowNumbers({ sources, made }: Descriptors): Failure | undefined {
-    for (let entry = 0; entry < STDIO_COUNT; entry += 1) {
+    for (let entry = 0; entry < sources.length; entry += 1) {
       const source = sources[entry]
-      if (source === undefined || source >= STDIO_COUNT || source === entry) continue
-      const copy = this.#libc.duplicateAbove(source, STDIO_COUNT)
+      if (source === undefined || source >= sources.length || source === entry) continue
+      const copy = this.#libc.duplicateAbove(source, sources.length)
       if (copy < 0) return { error: copy, step: Step.PIPE }
       made.push(asFd(copy))
       sources[entry] = copy
@@ -226,14 +240,15 @@ export class PosixLauncher {
   }
 
   #actions({ sources }: Descriptors, { cwd }: Steering): FileActions {
-    if (cwd === undefined && sources.every(source => source === undefined)) return this.#ignored
+    const plain = sources.length === STDIO_COUNT && sources.every(source => source === undefined)
+    if (plain && cwd === undefined) return this.#ignored
     const actions = this.#factory.create()
-    for (let entry = 0; entry < STDIO_COUNT; entry += 1) {
-      const source = sources[entry]
-      if (source === undefined) actions.openNull(entry)
-      else actions.duplicate(source, entry)
+    for (const [entry, source] of sources.entries()) {
+      if (source !== undefined) actions.duplicate(source, entry)
+      else if (entry < STDIO_COUNT) actions.openNull(entry)
+      else actions.close(entry)
     }
-    actions.closeFrom(FIRST_CLOSED)
+    actions.closeFrom(sources.length)
     if (cwd !== undefined) actions.changeDirectory(cwd)
     return actions
   }

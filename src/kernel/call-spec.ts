@@ -15,6 +15,14 @@ import {
 } from './memory.js'
 import { NO_ROOM, TOO_BIG, type Written, writeAscii, writePayload } from './payload.js'
 
+/** What only some launches need, beyond the words of a descriptor slot: read by the khelper, as JSON. */
+export interface LaunchSettings {
+  /** The helper's descriptors from 3 on: numbers of the service's own; `null`: closed. */
+  readonly descriptors?: readonly (number | null)[]
+  /** A file without a format that may be executed is a script of /bin/sh, as for execvp(3). */
+  readonly scripts?: boolean
+}
+
 /** One of a helper's descriptors 0, 1, 2. */
 export interface StdioEntry {
   readonly kind: Stdio
@@ -27,10 +35,11 @@ export interface CallSpec {
   readonly path: string
   readonly argv: readonly string[]
   readonly envp: readonly string[]
-  /** Bits of `SlotFlag`; CWD and SEARCH are added here. */
+  /** Bits of `SlotFlag`; CWD, SEARCH and SETTINGS are added here. */
   readonly flags: number
   readonly cwd?: string | undefined
   readonly search?: string | undefined
+  readonly settings?: LaunchSettings | undefined
   /** None: all three on /dev/null. */
   readonly stdio?: readonly StdioEntry[]
   readonly maxOutput?: number
@@ -115,6 +124,7 @@ export function writeCall(
     (plain ? 0 : SlotFlag.USED_ALL) |
     (spec.cwd === undefined ? 0 : SlotFlag.CWD) |
     (spec.search === undefined ? 0 : SlotFlag.SEARCH) |
+    (spec.settings === undefined ? 0 : SlotFlag.SETTINGS) |
     (written === TOO_BIG ? SlotFlag.TOO_BIG : 0)
   words[row + Slot.ARGC] = spec.argv.length
   words[row + Slot.ENVIRONMENT] = environment + 1
@@ -169,6 +179,7 @@ function payloadText(spec: CallSpec, withPath: boolean, withEnvironment: boolean
   let text = withPath ? `${spec.path}\0` : ''
   if (spec.cwd !== undefined) text += `${spec.cwd}\0`
   if (spec.search !== undefined) text += `${spec.search}\0`
+  if (spec.settings !== undefined) text += `${JSON.stringify(spec.settings)}\0`
   for (const entry of spec.stdio ?? []) if (entry.path !== undefined) text += `${entry.path}\0`
   for (const argument of spec.argv) text += `${argument}\0`
   if (withEnvironment) for (const entry of spec.envp) text += `${entry}\0`

@@ -13,6 +13,7 @@ import { type CallSpec, writeCall } from './call-spec.js'
 import { InternedStrings } from './interned-strings.js'
 import {
   Control,
+  ExecState,
   type Memory,
   Owner,
   type OwnerIndex,
@@ -74,6 +75,10 @@ export class Caller {
   #inFlight = 0
   /** Those of the calls in flight that are in-thread helpers. */
   #inThread = 0
+  /** Those of the calls in flight that do not keep the process alive. */
+  #unreferenced = 0
+  /** Who wants to hear of an exec that is not over yet. */
+  readonly #execs = new Map<SlotIndex, () => void>()
   /** A turn is due, or not yet over. */
   #looking = false
   /** What is left of this turn's calls. */
@@ -202,8 +207,44 @@ export class Caller {
     this.#endings[slot] = ending
     this.#inFlight += 1
     if (this.#isInThread(slot)) this.#inThread += 1
-    if (this.#inFlight === 1) this.#awaken()
+    if (this.#inFlight === this.#unreferenced + 1) this.#awaken()
     else if (!this.#looking && !this.#listening) this.#look()
+  }
+
+  /** From now on a call in flight does not keep the process alive; to be undone before it ends, or by its end. */
+  unreference(): void {
+    this.#unreferenced += 1
+    if (this.#inFlight === this.#unreferenced && !this.#hasWaiters) this.#timer?.unref()
+  }
+
+  reference(): void {
+    this.#unreferenced -= 1
+    if (this.#inFlight === this.#unreferenced + 1) this.#timer?.ref()
+  }
+
+  /**
+   * Lets `started` hear when the exec of a call that was queued with TELL_EXEC has succeeded: before the call's end,
+   * and not at all if it failed.
+   */
+  onExec(slot: SlotIndex, started: () => void): void {
+    this.#execs.set(slot, started)
+  }
+
+  #execState(slot: SlotIndex): number {
+    return Atomics.load(this.memory.words, this.memory.slot(slot) + Slot.EXEC)
+  }
+
+  #tellExecs(): void {
+    for (const [slot, started] of this.#execs) {
+      if (this.#execState(slot) !== ExecState.STARTED) continue
+      this.#execs.delete(slot)
+      started()
+    }
+  }
+
+  #execOver(): boolean {
+    for (const slot of this.#execs.keys()) if (this.#execState(slot) === ExecState.STARTED) return true
+    return false
   }
 
   /** Gives a slot back; its call has ended, or was never queued. */
@@ -272,6 +313,7 @@ export class Caller {
    */
   readonly #drainOn = (): void => {
     if (this.#closed) return
+    if (this.#execs.size > 0) this.#tellExecs()
     const count = this.drain(this.#budget)
     this.#budget -= count
     if (count > 0) {
@@ -312,6 +354,7 @@ export class Caller {
   /** What is looked at once more before this thread sleeps. */
   readonly #ready = (): boolean =>
     !this.#list.empty ||
+    (this.#execs.size > 0 && this.#execOver()) ||
     (this.#hasWaiters &&
       Atomics.load(this.memory.words, this.memory.control(Control.SLOTS_FREED)) !== this.#freedSeen)
 
@@ -356,8 +399,18 @@ export class Caller {
     this.#endings[slot] = undefined
     this.#inFlight -= 1
     if (this.#isInThread(slot)) this.#inThread -= 1
+    if (this.#execs.size > 0) this.#tellExec(slot)
     ending?.ended(slot)
     if (this.#inFlight === 0) this.#rest()
+    else if (this.#inFlight === this.#unreferenced && !this.#hasWaiters) this.#timer?.unref()
+  }
+
+  /** The call has ended: its exec is over. */
+  #tellExec(slot: SlotIndex): void {
+    const started = this.#execs.get(slot)
+    if (started === undefined) return
+    this.#execs.delete(slot)
+    if (this.#execState(slot) === ExecState.STARTED) started()
   }
 
   #rest(): void {
@@ -369,7 +422,7 @@ export class Caller {
   /** Counts something else as in flight, such as output that is still being read; to be called when it is over. */
   hold(): () => void {
     this.#inFlight += 1
-    if (this.#inFlight === 1) this.#awaken()
+    if (this.#inFlight === this.#unreferenced + 1) this.#awaken()
     return () => {
       this.#inFlight -= 1
       if (this.#inFlight === 0) this.#rest()

@@ -93,6 +93,16 @@ export function takeCaptured(
   return { stdout: stdout ?? NOTHING.stdout, stderr: stderr ?? NOTHING.stderr }
 }
 
+/** The same, all at once whatever its size: for a caller that blocks anyway. By memfd only. */
+export function takeCapturedNow(memory: Memory, libc: Libc | undefined, slot: SlotIndex): Captured {
+  const row = memory.slot(slot)
+  const [stdout, stderr] = STREAMS.map(stream => {
+    const fd = (memory.words[row + Slot.CAPTURED + stream] ?? 0) - 1
+    return fd < 0 || libc === undefined ? NOTHING.stdout : readMemfd(libc, asFd(fd))
+  })
+  return { stdout: stdout ?? NOTHING.stdout, stderr: stderr ?? NOTHING.stderr }
+}
+
 function takeFile(path: string): Buffer {
   try {
     return readFileSync(path)
@@ -103,12 +113,17 @@ function takeFile(path: string): Buffer {
 
 function takeMemfd(libc: Libc, file: Fd): Buffer | Promise<Buffer> {
   const size = libc.fileSize(file)
-  const bytes = Buffer.allocUnsafeSlow(size)
-  if (size > READ_AT_ONCE_BYTES) return takeLargeMemfd(libc, file, bytes)
+  return size > READ_AT_ONCE_BYTES
+    ? takeLargeMemfd(libc, file, Buffer.allocUnsafeSlow(size))
+    : readMemfd(libc, file)
+}
+
+function readMemfd(libc: Libc, file: Fd): Buffer {
   try {
+    const bytes = Buffer.allocUnsafeSlow(libc.fileSize(file))
     let length = 0
-    while (length < size) {
-      const count = readSync(file, bytes, length, size - length, length)
+    while (length < bytes.byteLength) {
+      const count = readSync(file, bytes, length, bytes.byteLength - length, length)
       if (count === 0) break
       length += count
     }

@@ -48,8 +48,11 @@ export class Completer {
   /** Tells whoever asks for the pid that the exec is over. The slot is still the caller's own. */
   execDone(slot: SlotIndex, state: typeof ExecState.STARTED | typeof ExecState.FAILED): void {
     const { words } = this.#memory
-    const at = this.#memory.slot(slot) + Slot.EXEC
+    const row = this.#memory.slot(slot)
+    const at = row + Slot.EXEC
+    const told = ((words[row + Slot.FLAGS] ?? 0) & SlotFlag.TELL_EXEC) !== 0
     if (Atomics.exchange(words, at, state) === ExecState.AWAITED) Atomics.notify(words, at)
+    if (told) this.#doorbell(words[row + Slot.OWNER] as OwnerIndex).ring()
   }
 
   /** A call whose program never ran: `-errno`, and at which step. */

@@ -9,6 +9,7 @@ import type { Writable } from 'node:stream'
 import type { ResourceLimits } from 'node:worker_threads'
 import { Doorbell } from '../atomics-sync/index.js'
 import { asFd, EPOLLIN, errnoName, type Libc, loadLibc } from '../libc/index.js'
+import type { CallSpec } from './call-spec.js'
 import { Caller } from './caller.js'
 import { Completer } from './complete.js'
 import {
@@ -26,12 +27,14 @@ import { ONE } from './event-counter.js'
 import { Watch } from './launch-descriptors.js'
 import { Control, Launcher, Memory, type OwnerIndex, RunState, Slot, type SlotIndex } from './memory.js'
 import { loadNative } from './native-loading.js'
+import { ProcessCall, type ProcessEvents, type ProcessHost } from './process-call.js'
 import { run } from './run/run.js'
 import type { Helper, RunOptions } from './run/types.js'
 import { Signaller, type ThreadSignals } from './signaller.js'
 import { StdinPipes } from './stdin-pipe.js'
 import type { SetupOptions, SubprocessInfo } from './subprocess-info.js'
 import { Supervisor } from './supervisor.js'
+import { runSync, type SyncOutcome } from './sync-process.js'
 import { type Envp, type ExecOptions, UsermodeHelper } from './umh.js'
 import { UsermodeHelperState } from './usermodehelper.js'
 import { until } from './wait-until.js'
@@ -375,6 +378,44 @@ export class Kernel implements AsyncDisposable {
       watch: () => this.#home.watch(),
     }
     return run(host, file, args, options)
+  }
+
+  /**
+   * @internal What `khelper/child_process` puts in the place of Node's native handle: a program that is about to be
+   * started.
+   */
+  process(spec: CallSpec, events: ProcessEvents): ProcessCall {
+    return new ProcessCall(this.#processHost(), spec, events)
+  }
+
+  /**
+   * @internal The same, but blocks this thread until it has ended; its standard output and error may be captured.
+   * @param input for its standard input; undefined: what the spec says
+   * @param timeout milliseconds
+   * @returns undefined if there is no descriptor for it
+   */
+  processSync(
+    spec: CallSpec,
+    input: Uint8Array | undefined,
+    timeout: number | undefined,
+  ): SyncOutcome | undefined {
+    return runSync(this.#processHost(), this.#pipes, spec, input, timeout)
+  }
+
+  #processHost(): ProcessHost {
+    if (this.#closed) throw shutDown()
+    this.#home.prepare()
+    return {
+      caller: this.#caller,
+      state: this.#state,
+      signaller: this.#signaller,
+      watch: () => this.#home.watch(),
+    }
+  }
+
+  /** @internal The C library, where programs are started by posix_spawn. */
+  get libc(): Libc | undefined {
+    return this.#caller.libc
   }
 
   /**

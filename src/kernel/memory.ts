@@ -238,6 +238,12 @@ export const SlotFlag = {
   CAPTURED_BY_NAME: 64,
   /** Words behind the first line are in use. */
   USED_ALL: 256,
+  /** The payload has `LaunchSettings`, as JSON. */
+  SETTINGS: 512,
+  /** Its owner's event loop wants to hear of the exec, not only of the end. */
+  TELL_EXEC: 1024,
+  /** Signals are for the process alone, although it leads a group. */
+  ALONE: 2048,
 } as const
 
 /** What a helper's descriptor is: a number in STDIO_FD, or something the khelper opens. */

@@ -6,7 +6,7 @@
 import { createServer, Socket } from 'node:net'
 import { join } from 'node:path'
 import { PassThrough, pipeline, type Readable, type Writable } from 'node:stream'
-import { asFd, errnoName, type Libc } from '../libc/index.js'
+import { asFd, errno, errnoName, type Libc } from '../libc/index.js'
 import { unsupported } from './errors.js'
 import { closeOwned } from './launch-descriptors.js'
 import { type Memory, type SlotIndex, Stdio } from './memory.js'
@@ -85,6 +85,29 @@ export class StdinPipes {
     if (written === bytes.byteLength) return { kind: Stdio.OWNED_FD, fd: read }
     this.#libc.close(asFd(read))
     return undefined
+  }
+
+  /**
+   * A standard input of any size that needs nobody to write it while the helper reads: a pipe that holds all of it,
+   * else a file in memory. Only with posix_spawn.
+   * @returns `-errno` if it cannot be had
+   */
+  whole(bytes: Uint8Array): PipeEnd | number {
+    const filled = this.filled(bytes)
+    if (filled !== undefined) return filled
+    if (this.#libc === undefined) return -errno('ENOSYS')
+    const file = this.#libc.memfd('khelper-input')
+    if (file < 0) return file
+    for (let at = 0; at < bytes.byteLength; ) {
+      const written = this.#libc.write(asFd(file), bytes.subarray(at))
+      if (written <= 0) {
+        this.#libc.close(asFd(file))
+        return written === 0 ? -errno('EIO') : written
+      }
+      at += written
+    }
+    this.#libc.rewind(asFd(file))
+    return { kind: Stdio.OWNED_FD, fd: file }
   }
 
   /** Closes the helper's end of a call that has ended, or was not queued, where its khelper has not. */

@@ -17,9 +17,14 @@ const EPOLL_CLOEXEC = O_CLOEXEC
 const EFD_CLOEXEC = O_CLOEXEC
 const EFD_NONBLOCK = O_NONBLOCK
 const MFD_CLOEXEC = 1
+const AF_UNIX = 1
+const SOCK_STREAM = 1
+const SOCK_CLOEXEC = O_CLOEXEC
+const F_GETFL = 3
 const F_SETFL = 4
 const F_DUPFD_CLOEXEC = 1030
 const F_SETPIPE_SZ = 1031
+const SEEK_SET = 0
 const SEEK_END = 2
 const SPLICE_F_MOVE = 1
 const SPLICE_F_NONBLOCK = 2
@@ -54,6 +59,7 @@ export class Libc {
   readonly library: Library
   readonly #posixSpawn
   readonly #pipe2
+  readonly #socketpair
   readonly #close
   readonly #read
   readonly #write
@@ -85,6 +91,7 @@ export class Libc {
       'int posix_spawn(uintptr_t, uintptr_t, uintptr_t, uintptr_t, uintptr_t, uintptr_t)',
     )
     this.#pipe2 = func('int pipe2(void *, int)')
+    this.#socketpair = func('int socketpair(int, int, int, void *)')
     this.#close = func('int close(int)')
     this.#read = func('long read(int, void *, size_t)')
     this.#write = func('long write(int, void *, size_t)')
@@ -131,6 +138,13 @@ export class Libc {
     return { read: asFd(this.#pair[0] ?? -1), write: asFd(this.#pair[1] ?? -1) }
   }
 
+  /** A pair of connected stream sockets, close-on-exec; -errno if there is no fd left. */
+  socketpair(): { readonly ours: Fd; readonly theirs: Fd } | number {
+    const result = this.#result(this.#socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, this.#pair))
+    if (result < 0) return result
+    return { ours: asFd(this.#pair[0] ?? -1), theirs: asFd(this.#pair[1] ?? -1) }
+  }
+
   close(fd: Fd): void {
     this.#close(fd)
   }
@@ -145,6 +159,12 @@ export class Libc {
 
   setNonblocking(fd: Fd): number {
     return this.#result(this.#fcntl(fd, F_SETFL, O_NONBLOCK))
+  }
+
+  /** Lets whoever has this file open wait in `read` and `write`, as programs expect of their stdio. */
+  setBlocking(fd: number): void {
+    const flags = this.#fcntl(fd, F_GETFL, 0)
+    if (flags >= 0 && (flags & O_NONBLOCK) !== 0) this.#fcntl(fd, F_SETFL, flags & ~O_NONBLOCK)
   }
 
   /** How much a pipe holds while its reader does not read. */
@@ -169,6 +189,11 @@ export class Libc {
   /** How long a file is; moves its offset to the end. */
   fileSize(fd: Fd): number {
     return Math.max(0, this.#lseek(fd, 0, SEEK_END))
+  }
+
+  /** Puts a file's offset back to its start. */
+  rewind(fd: Fd): void {
+    this.#lseek(fd, 0, SEEK_SET)
   }
 
   epollCreate(): number {

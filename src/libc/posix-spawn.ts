@@ -58,6 +58,7 @@ export class FileActionsFactory {
   readonly #open
   readonly #chdir
   readonly #closefrom
+  readonly #close
 
   constructor(library: Library) {
     this.#library = library
@@ -67,6 +68,7 @@ export class FileActionsFactory {
     this.#dup2 = func('int posix_spawn_file_actions_adddup2(void *, int, int)')
     this.#open = func('int posix_spawn_file_actions_addopen(void *, int, const char *, int, int)')
     this.#chdir = func('int posix_spawn_file_actions_addchdir_np(void *, const char *)')
+    this.#close = func('int posix_spawn_file_actions_addclose(void *, int)')
     this.#closefrom = func('int posix_spawn_file_actions_addclosefrom_np(void *, int)')
   }
 
@@ -83,6 +85,9 @@ export class FileActionsFactory {
       },
       changeDirectory: path => {
         this.#chdir(memory, path)
+      },
+      close: fd => {
+        this.#close(memory, fd)
       },
       closeFrom: lowest => {
         this.#closefrom(memory, lowest)
@@ -101,6 +106,8 @@ export interface FileActions {
   duplicate(from: number, to: number): void
   openNull(to: number): void
   changeDirectory(path: string): void
+  /** In the child: closes `fd`, if it is open. */
+  close(fd: number): void
   /** In the child: closes every descriptor from `lowest` up. */
   closeFrom(lowest: number): void
   /** Frees what the actions hold; they are not to be used afterwards. */

@@ -3,11 +3,12 @@
  */
 import type { Readable, Writable } from 'node:stream'
 import { errno } from '../../libc/index.js'
+import { awaitExec } from '../await-exec.js'
 import type { Caller, DescriptorWaiter, Ending } from '../caller.js'
 import { type Captured, takeCaptured } from '../captured.js'
 import { UMH_NO_WAIT, UMH_WAIT_PROC } from '../constants.js'
 import { shutDown } from '../errors.js'
-import { ExecState, Slot, SlotFlag, type SlotIndex, SlotState, Step, Waiter } from '../memory.js'
+import { Slot, SlotFlag, type SlotIndex, Step, Waiter } from '../memory.js'
 import type { Signaller } from '../signaller.js'
 import type { StdinPipes } from '../stdin-pipe.js'
 import type { UsermodeHelperState } from '../usermodehelper.js'
@@ -336,17 +337,7 @@ class RunCall implements Ending, DescriptorWaiter {
     return pid === 0 ? undefined : pid
   }
 
-  /** Blocks until the exec is over: it is under way on another thread, and takes a millisecond. */
   #awaitExec(row: number): void {
-    const { words } = this.#host.caller.memory
-    const exec = row + Slot.EXEC
-    // Whoever ends the exec swaps its state in, and wakes us if it finds AWAITED.
-    Atomics.compareExchange(words, exec, ExecState.PENDING, ExecState.AWAITED)
-    while (
-      Atomics.load(words, exec) === ExecState.AWAITED &&
-      Atomics.load(words, row + Slot.STATE) !== SlotState.DONE
-    ) {
-      if (Atomics.wait(words, exec, ExecState.AWAITED, BLOCKED_LOOK_MS) === 'timed-out') this.#host.watch()
-    }
+    awaitExec(this.#host.caller.memory, row, () => this.#host.watch())
   }
 }

@@ -1,0 +1,24 @@
+/**
+ * Waits on a caller's thread, blocked, until an exec is over: it is under way on another thread, and takes a
+ * millisecond.
+ */
+import { ExecState, type Memory, Slot, SlotState } from './memory.js'
+
+/** How long a blocked caller sleeps before it sees to the threads that its event loop cannot. */
+const BLOCKED_LOOK_MS = 20
+
+/**
+ * @param row of the call's slot, which must be queued
+ * @param watch looks after the threads meanwhile
+ */
+export function awaitExec({ words }: Memory, row: number, watch: () => void): void {
+  const exec = row + Slot.EXEC
+  // Whoever ends the exec swaps its state in, and wakes us if it finds AWAITED.
+  Atomics.compareExchange(words, exec, ExecState.PENDING, ExecState.AWAITED)
+  while (
+    Atomics.load(words, exec) === ExecState.AWAITED &&
+    Atomics.load(words, row + Slot.STATE) !== SlotState.DONE
+  ) {
+    if (Atomics.wait(words, exec, ExecState.AWAITED, BLOCKED_LOOK_MS) === 'timed-out') watch()
+  }
+}

@@ -1,0 +1,96 @@
+/**
+ * A program that the calling thread blocks on, with its output captured: what stands under `spawnSync`.
+ *
+ * Nothing else of this thread runs meanwhile: other calls that end are told of when the event loop turns again.
+ */
+import { Completion } from '../atomics-sync/index.js'
+import { errno } from '../libc/index.js'
+import type { CallSpec } from './call-spec.js'
+import { type Captured, takeCapturedNow } from './captured.js'
+import { UMH_WAIT_PROC } from './constants.js'
+import { Slot, SlotFlag, type SlotIndex, Waiter } from './memory.js'
+import type { ProcessHost } from './process-call.js'
+import type { StdinPipes } from './stdin-pipe.js'
+import { queueWork } from './workqueue.js'
+
+/** How long a blocked caller sleeps before it sees to the threads that its event loop cannot. */
+const BLOCKED_LOOK_MS = 20
+const NOTHING: Captured = { stdout: Buffer.alloc(0), stderr: Buffer.alloc(0) }
+
+export interface SyncOutcome {
+  /** 0 or the raw wait status; `-errno` if the program never ran. */
+  readonly retval: number
+  readonly pid: number
+  readonly timedOut: boolean
+  readonly outputTruncated: boolean
+  readonly captured: Captured
+}
+
+/**
+ * @param input for standard input, instead of the spec's
+ * @param timeout milliseconds until the program is sent the spec's `killSignal`; undefined: never
+ * @returns undefined if there is no descriptor for it
+ * @throws what `writeCall` throws
+ */
+export function runSync(
+  { caller, state, signaller, watch }: ProcessHost,
+  pipes: StdinPipes,
+  spec: CallSpec,
+  input: Uint8Array | undefined,
+  timeout: number | undefined,
+): SyncOutcome | undefined {
+  const stdin = input === undefined ? undefined : pipes.whole(input)
+  if (typeof stdin === 'number') return { ...REFUSED, retval: stdin }
+  let slot: SlotIndex | undefined
+  try {
+    const stdio = stdin === undefined ? spec.stdio : [stdin, ...(spec.stdio ?? []).slice(1)]
+    slot = caller.trySetup(stdio === undefined ? spec : { ...spec, stdio })
+  } finally {
+    if (slot === undefined && stdin !== undefined) pipes.discard(stdin)
+  }
+  if (slot === undefined) return undefined
+  const { memory } = caller
+  const { words } = memory
+  const row = memory.slot(slot)
+  const enabled = state.enter()
+  try {
+    if (!enabled || (words[row + Slot.FLAGS] ?? 0) & SlotFlag.TOO_BIG) {
+      return { ...REFUSED, retval: -errno(enabled ? 'E2BIG' : 'EBUSY') }
+    }
+    words[row + Slot.WAIT] = UMH_WAIT_PROC
+    words[row + Slot.WAITER] = Waiter.SYNC
+    caller.disown(slot)
+    queueWork(memory, slot)
+    const completion = new Completion(memory.buffer, memory.byteOffset(row + Slot.COMPLETION))
+    const deadline = timeout === undefined ? Number.POSITIVE_INFINITY : performance.now() + timeout
+    let timedOut = false
+    for (;;) {
+      const left = timedOut ? BLOCKED_LOOK_MS : deadline - performance.now()
+      if (completion.waitTimeout(Math.max(1, Math.min(BLOCKED_LOOK_MS, left))) !== 0) break
+      watch()
+      if (timedOut || performance.now() < deadline) continue
+      timedOut = true
+      Atomics.store(words, row + Slot.KILLED, 1)
+      signaller.signalCall(slot, spec.killSignal ?? 0, () => {})
+    }
+    return {
+      retval: words[row + Slot.RETVAL] ?? 0,
+      pid: words[row + Slot.PID] ?? 0,
+      timedOut,
+      outputTruncated: words[row + Slot.TRUNCATED] === 1 || words[row + Slot.TRUNCATED + 1] === 1,
+      captured: takeCapturedNow(memory, caller.libc, slot),
+    }
+  } finally {
+    pipes.release(memory, slot)
+    caller.release(slot)
+    state.leave()
+  }
+}
+
+const REFUSED: SyncOutcome = {
+  retval: 0,
+  pid: 0,
+  timedOut: false,
+  outputTruncated: false,
+  captured: NOTHING,
+}
