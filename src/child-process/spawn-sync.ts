@@ -6,7 +6,7 @@ import type { CallSpec, StdioEntry } from '../kernel/call-spec.js'
 import type { Kernel } from '../kernel/kernel.js'
 import { SlotFlag, Stdio } from '../kernel/memory.js'
 import { errno } from '../libc/index.js'
-import { childEnvironment, childSearchPath, signalName, workingDirectory } from './child-spec.js'
+import { childEnvironment, childSearchPath, isFile, signalName, workingDirectory } from './child-spec.js'
 import { dropInKernel } from './default-kernel.js'
 
 const STDIO_COUNT = 3
@@ -47,6 +47,7 @@ export interface SyncResult {
 export function spawnSync(request: SyncRequest): SyncResult | undefined {
   const kernel = dropInKernel()
   if (kernel === undefined || !canRun(request)) return undefined
+  if (request.cwd && isFile(request.cwd)) return failed(-errno('ENOTDIR'))
   const [first] = request.stdio
   const input = first?.type === 'pipe' ? bytesOf(first.input) : undefined
   try {
@@ -56,6 +57,8 @@ export function spawnSync(request: SyncRequest): SyncResult | undefined {
     return undefined
   }
 }
+
+const failed = (error: number): SyncResult => ({ pid: 0, status: null, signal: null, output: null, error })
 
 function canRun({ file, args, stdio, uid, gid }: SyncRequest): boolean {
   if (file === '' || args?.length === 0 || !Array.isArray(stdio)) return false
@@ -74,7 +77,7 @@ function result(kernel: Kernel, request: SyncRequest, input: Uint8Array | undefi
   const outcome = kernel.processSync(callSpec(request), input, timeout > 0 ? timeout : undefined)
   if (outcome === undefined) return undefined
   const { retval, pid, timedOut, outputTruncated, captured } = outcome
-  if (retval < 0) return { pid: 0, status: null, signal: null, output: null, error: retval }
+  if (retval < 0) return failed(retval)
   const streams = [null, captured.stdout, captured.stderr]
   const signal = retval & SIGNAL_MASK
   const output = stdio.map((entry, index) => (entry.type === 'pipe' ? (streams[index] ?? null) : null))

@@ -6,7 +6,7 @@
 import { createServer, Socket } from 'node:net'
 import { join } from 'node:path'
 import { PassThrough, pipeline, type Readable, type Writable } from 'node:stream'
-import { asFd, errno, errnoName, type Libc } from '../libc/index.js'
+import { asFd, errno, errnoName, type Fd, type Libc } from '../libc/index.js'
 import { unsupported } from './errors.js'
 import { closeOwned } from './launch-descriptors.js'
 import { type Memory, type SlotIndex, Stdio } from './memory.js'
@@ -88,26 +88,22 @@ export class StdinPipes {
   }
 
   /**
-   * A standard input of any size that needs nobody to write it while the helper reads: a pipe that holds all of it,
-   * else a file in memory. Only with posix_spawn.
+   * A pipe for a caller that blocks: it holds as much of `bytes` as it takes, the rest is to be fed while the helper
+   * reads. Only with posix_spawn.
    * @returns `-errno` if it cannot be had
    */
-  whole(bytes: Uint8Array): PipeEnd | number {
+  feeding(bytes: Uint8Array): { readonly end: PipeEnd; readonly feeder: PipeFeeder | undefined } | number {
     const filled = this.filled(bytes)
-    if (filled !== undefined) return filled
+    if (filled !== undefined) return { end: filled, feeder: undefined }
     if (this.#libc === undefined) return -errno('ENOSYS')
-    const file = this.#libc.memfd('khelper-input')
-    if (file < 0) return file
-    for (let at = 0; at < bytes.byteLength; ) {
-      const written = this.#libc.write(asFd(file), bytes.subarray(at))
-      if (written <= 0) {
-        this.#libc.close(asFd(file))
-        return written === 0 ? -errno('EIO') : written
-      }
-      at += written
+    const pipe = this.#libc.pipe()
+    if (typeof pipe === 'number') return pipe
+    this.#libc.setPipeSize(pipe.write, LARGE_PIPE_BYTES)
+    this.#libc.setNonblocking(pipe.write)
+    return {
+      end: { kind: Stdio.OWNED_FD, fd: pipe.read },
+      feeder: new PipeFeeder(this.#libc, pipe.write, bytes),
     }
-    this.#libc.rewind(asFd(file))
-    return { kind: Stdio.OWNED_FD, fd: file }
   }
 
   /** Closes the helper's end of a call that has ended, or was not queued, where its khelper has not. */
@@ -156,4 +152,35 @@ const LARGE_PIPE_BYTES = 2 ** 20
 
 function stream(fd: number, direction: 'read' | 'write'): Socket {
   return new Socket({ fd, readable: direction === 'read', writable: direction === 'write' })
+}
+
+/** The rest of an input, which its owner writes in between; has the pipe's write end until all is written. */
+export class PipeFeeder {
+  readonly #libc: Libc
+  readonly #bytes: Uint8Array
+  #fd: Fd | undefined
+  #at = 0
+
+  constructor(libc: Libc, fd: Fd, bytes: Uint8Array) {
+    this.#libc = libc
+    this.#fd = fd
+    this.#bytes = bytes
+  }
+
+  /** Writes what the pipe takes. @returns whether there is more to come */
+  feed(): boolean {
+    while (this.#fd !== undefined) {
+      const written = this.#libc.write(this.#fd, this.#bytes.subarray(this.#at))
+      if (written === -errno('EAGAIN')) return true
+      this.#at += Math.max(0, written)
+      // A helper that does not read on has enough.
+      if (written < 0 || this.#at >= this.#bytes.byteLength) this.close()
+    }
+    return false
+  }
+
+  close(): void {
+    if (this.#fd !== undefined) this.#libc.close(this.#fd)
+    this.#fd = undefined
+  }
 }

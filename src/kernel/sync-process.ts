@@ -15,6 +15,8 @@ import { queueWork } from './workqueue.js'
 
 /** How long a blocked caller sleeps before it sees to the threads that its event loop cannot. */
 const BLOCKED_LOOK_MS = 20
+/** How long a pipe that is full is left alone. */
+const FEED_MS = 1
 const NOTHING: Captured = { stdout: Buffer.alloc(0), stderr: Buffer.alloc(0) }
 
 export interface SyncOutcome {
@@ -39,14 +41,19 @@ export function runSync(
   input: Uint8Array | undefined,
   timeout: number | undefined,
 ): SyncOutcome | undefined {
-  const stdin = input === undefined ? undefined : pipes.whole(input)
-  if (typeof stdin === 'number') return { ...REFUSED, retval: stdin }
+  const fed = input === undefined ? undefined : pipes.feeding(input)
+  if (typeof fed === 'number') return { ...REFUSED, retval: fed }
+  const stdin = fed?.end
+  const feeder = fed?.feeder
   let slot: SlotIndex | undefined
   try {
     const stdio = stdin === undefined ? spec.stdio : [stdin, ...(spec.stdio ?? []).slice(1)]
     slot = caller.trySetup(stdio === undefined ? spec : { ...spec, stdio })
   } finally {
-    if (slot === undefined && stdin !== undefined) pipes.discard(stdin)
+    if (slot === undefined && stdin !== undefined) {
+      pipes.discard(stdin)
+      feeder?.close()
+    }
   }
   if (slot === undefined) return undefined
   const { memory } = caller
@@ -64,10 +71,15 @@ export function runSync(
     const completion = new Completion(memory.buffer, memory.byteOffset(row + Slot.COMPLETION))
     const deadline = timeout === undefined ? Number.POSITIVE_INFINITY : performance.now() + timeout
     let timedOut = false
+    let watched = performance.now()
     for (;;) {
-      const left = timedOut ? BLOCKED_LOOK_MS : deadline - performance.now()
-      if (completion.waitTimeout(Math.max(1, Math.min(BLOCKED_LOOK_MS, left))) !== 0) break
-      watch()
+      const look = feeder?.feed() ? FEED_MS : BLOCKED_LOOK_MS
+      const left = timedOut ? look : deadline - performance.now()
+      if (completion.waitTimeout(Math.max(FEED_MS, Math.min(look, left))) !== 0) break
+      if (performance.now() - watched > BLOCKED_LOOK_MS) {
+        watched = performance.now()
+        watch()
+      }
       if (timedOut || performance.now() < deadline) continue
       timedOut = true
       Atomics.store(words, row + Slot.KILLED, 1)
@@ -81,6 +93,7 @@ export function runSync(
       captured: takeCapturedNow(memory, caller.libc, slot),
     }
   } finally {
+    feeder?.close()
     pipes.release(memory, slot)
     caller.release(slot)
     state.leave()

@@ -24,7 +24,6 @@ const F_GETFL = 3
 const F_SETFL = 4
 const F_DUPFD_CLOEXEC = 1030
 const F_SETPIPE_SZ = 1031
-const SEEK_SET = 0
 const SEEK_END = 2
 const SPLICE_F_MOVE = 1
 const SPLICE_F_NONBLOCK = 2
@@ -189,11 +188,6 @@ export class Libc {
   /** How long a file is; moves its offset to the end. */
   fileSize(fd: Fd): number {
     return Math.max(0, this.#lseek(fd, 0, SEEK_END))
-  }
-
-  /** Puts a file's offset back to its start. */
-  rewind(fd: Fd): void {
-    this.#lseek(fd, 0, SEEK_SET)
   }
 
   epollCreate(): number {
