@@ -137,6 +137,20 @@ const TARGETS: readonly Target[] = [
     unit: '×',
     value: over('blocking', isPeer),
   },
+  {
+    text: 'processor time of the calling thread for each spawn by the drop-in, 50 MB, under child_process',
+    bound: 'least',
+    goal: 2,
+    unit: '×',
+    value: over('drop-in/50/cpu', isPeer),
+  },
+  {
+    text: 'execa, unmodified, under khelper/register, 1024 MB, over without',
+    bound: 'least',
+    goal: 20,
+    unit: '×',
+    value: over('drop-in/1024/execa', isPeer),
+  },
   ...[2, 8].map(
     (processes): Target => ({
       text: `khelper xargs -P${processes}, 5 000 × /bin/true, its speed over xargs`,

@@ -7,7 +7,13 @@ import { spawnSync } from 'node:child_process'
 import { chmodSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { build } from 'esbuild'
 
-const ENTRIES = ['src/index.ts', 'src/linux.ts', 'src/atomics-sync/index.ts', 'src/register.ts']
+const ENTRIES = [
+  'src/index.ts',
+  'src/linux.ts',
+  'src/atomics-sync/index.ts',
+  'src/child-process.ts',
+  'src/register.ts',
+]
 const THREADS = ['workers/khelper.ts', 'workers/wait-for-helper.ts']
 const COMMAND = 'dist/src/cli/main.js'
 /** As deep as the sources that they are made of, which name the threads' files relative to their own. */

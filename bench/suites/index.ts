@@ -10,6 +10,7 @@ export const SUITES: Readonly<Record<string, () => Promise<{ readonly suite: Sui
   dispatch: () => import('./dispatch.js'),
   blocking: () => import('./blocking.js'),
   'event-loop': () => import('./event-loop.js'),
+  'drop-in': () => import('./drop-in.js'),
   service: () => import('./service.js'),
   batch: () => import('./batch.js'),
   memory: () => import('./memory.js'),

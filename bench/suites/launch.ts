@@ -12,7 +12,9 @@ import type { Suite, SuiteContext } from '../suite.js'
 
 /** From this size on a fork takes so long that fewer rounds have to do. */
 const LARGE = 1024
+const VERY_LARGE = 4096
 const LARGE_ROUNDS = 5
+const VERY_LARGE_ROUNDS = 3
 const IN_FLIGHT = [1, 8, 64]
 /** Where the libraries over child_process are compared too: they cannot be faster than it. */
 const PEERS_AT = { size: 50, inFlight: 8 }
@@ -52,7 +54,7 @@ async function compare(
     rows: await takeTurns(contenders, {
       ...context.turns,
       ...(!quick && { warmUp: WARM_UP_MS }),
-      ...(rss >= LARGE && !quick && { rounds: LARGE_ROUNDS }),
+      ...(rss >= LARGE && !quick && { rounds: rss >= VERY_LARGE ? VERY_LARGE_ROUNDS : LARGE_ROUNDS }),
     }),
   })
 }

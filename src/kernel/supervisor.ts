@@ -29,6 +29,7 @@ import { recoverLaunch } from './recover-launch.js'
 
 /** What a khelper thread is given. */
 export interface KhelperData {
+  readonly thread: 'khelper'
   readonly buffer: SharedArrayBuffer
   readonly khelper: number
   readonly scratch: string | undefined
@@ -38,6 +39,7 @@ export interface KhelperData {
 
 /** What the wait_for_helper thread is given. */
 export interface ReaperData {
+  readonly thread: 'wait_for_helper'
   readonly buffer: SharedArrayBuffer
   readonly scratch: string | undefined
 }
@@ -122,7 +124,11 @@ export class Supervisor {
   /** Starts the wait_for_helper thread, if it is needed and not there. */
   startReaper(): void {
     if (this.#reaper !== undefined) return
-    const data: ReaperData = { buffer: this.#memory.buffer, scratch: this.#options.scratch }
+    const data: ReaperData = {
+      thread: 'wait_for_helper',
+      buffer: this.#memory.buffer,
+      scratch: this.#options.scratch,
+    }
     const worker = this.#worker(WAIT_FOR_HELPER, 'wait_for_helper', data)
     this.#reaper = worker
     worker.unref()
@@ -241,6 +247,7 @@ export class Supervisor {
     words.fill(0, row, row + Khelper.WORDS)
     Atomics.store(words, row + Khelper.STATE, KhelperState.STARTING)
     const data: KhelperData = {
+      thread: 'khelper',
       buffer: this.#memory.buffer,
       khelper: index,
       scratch: this.#options.scratch,
