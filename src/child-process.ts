@@ -9,15 +9,20 @@ import { withKhelper } from './child-process/swap.js'
 // biome-ignore lint/suspicious/noExplicitAny: Node's overloads are kept as they are
 type AnyFunction = (...args: any[]) => any
 
-/** The same function, whose children are started through khelper. */
+/** The same function, whose children are started through khelper, and its promisified form with it. */
 function throughKhelper<Native extends AnyFunction>(native: Native): Native {
+  const wrapped = wrap(native)
+  const promisified = Reflect.get(native, promisify.custom) as AnyFunction | undefined
+  if (promisified !== undefined) {
+    Object.defineProperty(wrapped, promisify.custom, { value: wrap(promisified) })
+  }
+  return wrapped
+}
+
+function wrap<Native extends AnyFunction>(native: Native): Native {
   const wrapped = ((...args: Parameters<Native>) => withKhelper(() => native(...args))) as Native
   Object.defineProperty(wrapped, 'name', { value: native.name })
   Object.defineProperty(wrapped, 'length', { value: native.length })
-  const custom = Reflect.get(native, promisify.custom) as AnyFunction | undefined
-  if (custom !== undefined) {
-    Object.defineProperty(wrapped, promisify.custom, { value: throughKhelper(custom) })
-  }
   return wrapped
 }
 

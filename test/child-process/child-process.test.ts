@@ -1,0 +1,78 @@
+/**
+ * `khelper/child_process` as a module: what it exports, and that its calls are khelper's while others stay Node's.
+ */
+import assert from 'node:assert/strict'
+import native from 'node:child_process'
+import { once } from 'node:events'
+import { test } from 'node:test'
+import { promisify } from 'node:util'
+
+// Node marks a promisified function as its own promisified form: that must not be followed for ever.
+promisify(native.execFile)
+promisify(native.exec)
+const dropIn = await import('../../src/child-process.js')
+
+type Module = typeof native
+const assignable: Module = dropIn.default
+
+const startedByKhelper = (child: native.ChildProcess): boolean =>
+  (child as unknown as { _handle: object })._handle.constructor.name === 'HelperHandle'
+
+test('it has what Node’s module has, under the same names', () => {
+  assert.deepEqual(Object.keys(assignable).toSorted(), Object.keys(native).toSorted())
+  for (const [name, value] of Object.entries(native)) {
+    const ours = assignable[name as keyof Module] as { readonly name?: string; readonly length?: number }
+    assert.equal(typeof ours, typeof value)
+    assert.equal(ours.name, value.name)
+  }
+})
+
+test('its children are khelper’s, those of Node’s module stay Node’s', async () => {
+  const children = [
+    dropIn.spawn('true'),
+    native.spawn('true'),
+    dropIn.execFile('true'),
+    native.execFile('true'),
+  ]
+  assert.deepEqual(children.map(startedByKhelper), [true, false, true, false])
+  await Promise.all(children.map(child => once(child, 'close')))
+})
+
+test('promisified forms', async () => {
+  const { stdout } = await promisify(dropIn.execFile)('echo', ['one'])
+  const running = promisify(dropIn.exec)('echo two')
+  assert.ok(running.child instanceof dropIn.ChildProcess)
+  assert.deepEqual([stdout, (await running).stdout], ['one\n', 'two\n'])
+  await assert.rejects(promisify(dropIn.exec)('echo so far; exit 4'), { code: 4, stdout: 'so far\n' })
+})
+
+test('a ChildProcess of one’s own', async () => {
+  const child = new dropIn.ChildProcess() as native.ChildProcess & { spawn(options: object): number }
+  assert.equal(child.spawn({ file: 'true', args: ['true'] }), 0)
+  assert.ok(startedByKhelper(child))
+  assert.ok(child instanceof native.ChildProcess)
+  assert.ok(native.spawn('true') instanceof dropIn.ChildProcess)
+  assert.deepEqual(await once(child, 'exit'), [0, null])
+})
+
+test('hundreds at once: every one spawns, exits and closes', async () => {
+  const children = Array.from({ length: 300 }, (_, index) =>
+    dropIn.spawn('sh', ['-c', `echo ${index}; exit ${index % 200}`], { stdio: ['ignore', 'pipe', 'ignore'] }),
+  )
+  const ends = await Promise.all(
+    children.map(async (child, index) => {
+      let text = ''
+      child.stdout.setEncoding('utf8').on('data', chunk => {
+        text += chunk
+      })
+      const [code] = await once(child, 'close')
+      return text === `${index}\n` && code === index % 200
+    }),
+  )
+  assert.ok(ends.every(Boolean))
+})
+
+test('uid and gid are Node’s to set, as they are', { skip: process.getuid?.() !== 0 && 'needs root' }, () => {
+  const { stdout } = dropIn.spawnSync('id', ['-u'], { uid: 65_534, gid: 65_534, encoding: 'utf8' })
+  assert.equal(stdout, '65534\n')
+})
