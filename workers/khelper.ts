@@ -136,6 +136,8 @@ async function work(): Promise<void> {
       const executing = execute(slot)
       if (executing !== undefined) await executing
       executed()
+      // The supervisor puts another thread in its place.
+      if (handlers.spent) break
       backoff.reset()
       if (calls % CALLS_PER_TURN === 0 && mustTurn()) await turnOfEventLoop()
     } else if (stopping()) {

@@ -21,6 +21,8 @@ export interface Handlers {
   expected(slot: SlotIndex): number
   /** An in-thread helper has run here. */
   readonly inThreadUsed: boolean
+  /** This thread is not what it was, and is to take no other call. */
+  readonly spent: boolean
   /** Frees what the handlers hold. */
   close(): void
 }
@@ -54,6 +56,9 @@ export function binfmt(
     expected: slot => inThread.expected(slot),
     get inThreadUsed() {
       return inThread.used
+    },
+    get spent() {
+      return posix?.spent === true
     },
     close: () => posix?.close(),
   }

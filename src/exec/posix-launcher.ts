@@ -8,6 +8,7 @@
  */
 import { statSync } from 'node:fs'
 import { Doorbell } from '../atomics-sync/index.js'
+import { NO_LIMITS, readMasks } from '../kernel/capability-masks.js'
 import type { Completer } from '../kernel/complete.js'
 import { UMH_WAIT_PROC } from '../kernel/constants.js'
 import { ONE } from '../kernel/event-counter.js'
@@ -43,6 +44,7 @@ import {
   ProcessGroup,
   SpawnAttributes,
 } from '../libc/index.js'
+import { HelperCredentials } from './credentials.js'
 import { NativePayloadReader } from './native-payload.js'
 import { findProgram } from './path-search.js'
 import type { Steering } from './payload-cursor.js'
@@ -80,6 +82,8 @@ export class PosixLauncher {
   readonly #attributes: Readonly<Record<ProcessGroup, SpawnAttributes>>
   /** All three on /dev/null: what most helpers of the kernel's own get; made once. */
   readonly #ignored: FileActions
+  /** Made with the first call that asks for some. */
+  #credentials: HelperCredentials | undefined
   /** Held in reserve for the pidfd of a program that already runs when descriptors have run out. */
   #reserve: Fd | undefined
 
@@ -146,6 +150,11 @@ export class PosixLauncher {
     this.#completer.fail(slot, error, step)
   }
 
+  /** Whether this thread is not what it was any more: it is to take no other call. */
+  get spent(): boolean {
+    return this.#credentials?.spent === true
+  }
+
   #start(slot: SlotIndex, slotRow: number, row: number, steering: Steering): Failure | undefined {
     const { words } = this.#memory
     const flags = words[slotRow + Slot.FLAGS] ?? 0
@@ -180,16 +189,36 @@ export class PosixLauncher {
           argv,
           addresses.envp,
         )
-      let error = spawn(program, addresses.argv)
-      if (error === errno('ENOEXEC') && steering.settings.scripts) {
-        error = spawn(this.#shellAddress, this.#payload.shellArgv(this.#shellAddress, program))
+      const spawnAny = (): number => {
+        const error = spawn(program, addresses.argv)
+        return error === errno('ENOEXEC') && steering.settings.scripts
+          ? spawn(this.#shellAddress, this.#payload.shellArgv(this.#shellAddress, program))
+          : error
       }
+      const error = this.#as(steering, spawnAny)
+      if (typeof error !== 'number') return error
       if (error !== 0) words[row + Process.PID] = 0
       return error === 0 ? undefined : this.#explain(error, steering)
     } finally {
       if (actions !== undefined && actions !== this.#ignored) actions.destroy()
       for (const fd of descriptors.opened) closeStdioFile(fd)
       for (const fd of descriptors.made) this.#libc.close(fd)
+    }
+  }
+
+  /** Does something with a helper's credentials, if it has some of its own, and within the kernel's masks. */
+  #as({ cwd, settings: { credentials } }: Steering, act: () => number): number | Failure {
+    const masks = readMasks(this.#memory)
+    if (credentials === undefined && masks === NO_LIMITS && this.#credentials === undefined) return act()
+    this.#credentials ??= new HelperCredentials(this.#libc)
+    if (cwd === undefined) this.#credentials.followDirectory()
+    const refused = this.#credentials.limit(masks)
+    if (refused !== undefined) return refused
+    if (credentials === undefined) return act()
+    try {
+      return this.#credentials.assume(credentials) ?? act()
+    } finally {
+      this.#credentials.restore()
     }
   }
 

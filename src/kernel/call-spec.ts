@@ -15,12 +15,26 @@ import {
 } from './memory.js'
 import { NO_ROOM, TOO_BIG, type Written, writeAscii, writePayload } from './payload.js'
 
+/** As whom a helper runs, and with what: taken on by its khelper thread, which the helper inherits it from. */
+export interface Credentials {
+  readonly uid?: number
+  readonly gid?: number
+  /** The supplementary groups; with `uid` or `gid` and without this: none. */
+  readonly groups?: readonly number[]
+  readonly umask?: number
+  readonly nice?: number
+  readonly noNewPrivs?: boolean
+  /** The processors that it may run on. */
+  readonly affinity?: readonly number[]
+}
+
 /** What only some launches need, beyond the words of a descriptor slot: read by the khelper, as JSON. */
 export interface LaunchSettings {
   /** The helper's descriptors from 3 on: numbers of the service's own; `null`: closed. */
   readonly descriptors?: readonly (number | null)[]
   /** A file without a format that may be executed is a script of /bin/sh, as for execvp(3). */
   readonly scripts?: boolean
+  readonly credentials?: Credentials
 }
 
 /** One of a helper's descriptors 0, 1, 2. */

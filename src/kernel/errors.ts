@@ -9,6 +9,7 @@ type Codes =
   | 'ERR_INVALID_ARG_TYPE'
   | 'ERR_INVALID_ARG_VALUE'
   | 'ERR_OUT_OF_RANGE'
+  | 'ERR_UNKNOWN_CREDENTIAL'
   | 'ERR_KHELPER_SHUT_DOWN'
   | 'ERR_KHELPER_INFO_USED'
   | 'ERR_KHELPER_UNSUPPORTED'
@@ -41,6 +42,10 @@ export const outOfRange = (name: string, range: string, value: unknown) =>
     new RangeError(`The value of "${name}" is out of range. It must be ${range}. Received ${String(value)}`),
     'ERR_OUT_OF_RANGE',
   )
+
+/** As Node says it of process.setuid. */
+export const unknownCredential = (kind: 'User' | 'Group', name: string) =>
+  withCode(new Error(`${kind} identifier does not exist: ${name}`), 'ERR_UNKNOWN_CREDENTIAL')
 
 export const shutDown = () =>
   withCode(new Error('The kernel has been shut down; boot() gives a new one'), 'ERR_KHELPER_SHUT_DOWN')
@@ -124,6 +129,26 @@ const SYSCALLS: Readonly<Record<number, string>> = {
   [Step.PIPE]: 'pipe',
   [Step.IMPORT]: 'import',
   [Step.KHELPER]: 'khelper',
+  [Step.SETUID]: 'setresuid',
+  [Step.SETGID]: 'setresgid',
+  [Step.SETGROUPS]: 'setgroups',
+  [Step.UMASK]: 'umask',
+  [Step.NICE]: 'setpriority',
+  [Step.NO_NEW_PRIVS]: 'prctl',
+  [Step.AFFINITY]: 'sched_setaffinity',
+  [Step.CAPABILITIES]: 'capset',
+}
+
+/** What of a helper's credentials a step sets. */
+const CREDENTIALS: Readonly<Record<number, string>> = {
+  [Step.SETUID]: 'user',
+  [Step.SETGID]: 'group',
+  [Step.SETGROUPS]: 'groups',
+  [Step.UMASK]: 'umask',
+  [Step.NICE]: 'niceness',
+  [Step.NO_NEW_PRIVS]: 'privileges',
+  [Step.AFFINITY]: 'processors',
+  [Step.CAPABILITIES]: 'capabilities',
 }
 
 export const syscallOf = (step: number): string => SYSCALLS[step] ?? 'execve'
@@ -135,6 +160,8 @@ export function launchMessage(error: number, step: number, path: string, cwd: st
   if (step >= Step.STDIN && step <= Step.STDERR) {
     return `${name}: cannot open the file for ${['stdin', 'stdout', 'stderr'][step - Step.STDIN]} of ${path}`
   }
+  const credential = CREDENTIALS[step]
+  if (credential !== undefined) return `${name}: the service may not set the ${credential} of ${path}`
   switch (-Math.abs(error)) {
     case -errno('ENOENT'):
       return `${name}: no such program: ${path}`

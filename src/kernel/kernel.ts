@@ -11,6 +11,7 @@ import { Doorbell } from '../atomics-sync/index.js'
 import { asFd, EPOLLIN, errnoName, type Libc, loadLibc } from '../libc/index.js'
 import type { CallSpec } from './call-spec.js'
 import { Caller } from './caller.js'
+import { ALL_CAPABILITIES, limitMask, readMasks } from './capability-masks.js'
 import { Completer } from './complete.js'
 import {
   type DisableDepth,
@@ -341,6 +342,27 @@ export class Kernel implements AsyncDisposable {
     this.#state.readUnlock()
   }
 
+  /**
+   * The capabilities that helpers may have in their bounding set (kernel.usermodehelper.bset); capability n is bit n.
+   * Assigning can only take bits away. Without CAP_SETPCAP in the service helpers then fail with EPERM.
+   */
+  get usermodehelperBset(): bigint {
+    return readMasks(this.#memory).bset
+  }
+
+  set usermodehelperBset(mask: bigint) {
+    limitMask(this.#memory, Control.BSET_LOST, checkMask(mask, 'usermodehelperBset'))
+  }
+
+  /** The same for the inheritable set (kernel.usermodehelper.inheritable). */
+  get usermodehelperInheritable(): bigint {
+    return readMasks(this.#memory).inheritable
+  }
+
+  set usermodehelperInheritable(mask: bigint) {
+    limitMask(this.#memory, Control.INHERITABLE_LOST, checkMask(mask, 'usermodehelperInheritable'))
+  }
+
   /** Resolves when every call that is queued now has been executed (flush_workqueue). */
   flush(): Promise<void> {
     return flushWorkqueue(this.#memory)
@@ -628,6 +650,12 @@ export function attach(handle: KernelHandle): Kernel {
   if (loaded === undefined) throw shutDown()
   const { libc } = loaded
   return new Kernel(memory, libc, handle, new AttachedHome(memory, libc))
+}
+
+function checkMask(mask: unknown, name: string): bigint {
+  if (typeof mask !== 'bigint') throw wrongType(name, 'of type bigint', mask)
+  if (mask < 0n || mask > ALL_CAPABILITIES) throw outOfRange(name, 'a set of 64 bits', mask)
+  return mask
 }
 
 function checkCount(value: unknown, name: string, otherwise: number, largest: number): number {

@@ -73,6 +73,9 @@ export const Control = {
   SLOT_WAITERS: 50,
   /** Raised with each descriptor that is freed while somebody waits for one. */
   SLOTS_FREED: 52,
+  /** Capabilities that no helper has any more in its bounding set, in its inheritable set: 64 bits each. */
+  BSET_LOST: 53,
+  INHERITABLE_LOST: 55,
   /** Threads that are loading native code and must not be ended meanwhile; notified when one is done. */
   LOADING: 51,
   WORDS: 64,
@@ -278,6 +281,14 @@ export const Step = {
   PIPE: 7,
   IMPORT: 8,
   KHELPER: 9,
+  SETUID: 10,
+  SETGID: 11,
+  SETGROUPS: 12,
+  UMASK: 13,
+  NICE: 14,
+  NO_NEW_PRIVS: 15,
+  AFFINITY: 16,
+  CAPABILITIES: 17,
 } as const
 
 /** Words of a row in the table of processes. */

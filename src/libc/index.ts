@@ -1,4 +1,5 @@
 export * from './errno.js'
+export { type Ids, ThreadIdentity } from './identity.js'
 export * from './libc.js'
 export type { Address, Library } from './library.js'
 export * from './posix-spawn.js'

@@ -69,6 +69,7 @@ export class Libc {
   readonly #epollCtl
   readonly #epollWait
   readonly #syscall
+  readonly #systemCall
   readonly #wait4
   readonly #waitid
   readonly #splice
@@ -101,6 +102,7 @@ export class Libc {
     this.#epollCtl = func('int epoll_ctl(int, int, int, void *)')
     this.#epollWait = func('int epoll_wait(int, void *, int, int)')
     this.#syscall = func('long syscall(long, long, long)')
+    this.#systemCall = func('long syscall(long, long, long, long, long, long)')
     this.#wait4 = func('int wait4(int, void *, int, void *)')
     this.#waitid = func('int waitid(int, int, void *, int)')
     this.#splice = func('long splice(int, uintptr_t, int, uintptr_t, size_t, uint)')
@@ -220,6 +222,11 @@ export class Libc {
 
   epollEventFlags(events: DataView, index: number): number {
     return events.getUint32(index * EPOLL_EVENT_BYTES, true)
+  }
+
+  /** A system call by its number, of the calling thread only. Addresses are numbers. */
+  systemCall(number: number, first = 0, second = 0, third = 0, fourth = 0, fifth = 0): number {
+    return this.#result(this.#systemCall(number, first, second, third, fourth, fifth))
   }
 
   pidfdOpen(pid: number): number {

@@ -60,10 +60,11 @@ test('calls of an attached thread that wait bring another khelper, although the 
     { eval: true, workerData: { handle: kernel.handle, helper: HOLDING, release } },
   )
   const answer = once(worker, 'message')
+  const exit = once(worker, 'exit')
   await eventually('a second khelper', () => kernel.stats().khelpers > 1)
   writeFileSync(release, '')
   assert.deepEqual((await answer)[0], [0, 0])
-  await once(worker, 'exit')
+  await exit
 })
 
 test('never more than the machine runs at once stay', { skip: availableParallelism() > 16 }, async () => {

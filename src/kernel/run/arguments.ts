@@ -4,11 +4,12 @@
 import { constants } from 'node:os'
 import { isatty } from 'node:tty'
 import { fileURLToPath } from 'node:url'
-import { checkArgv, checkString } from '../call-spec.js'
+import { checkArgv, checkString, type LaunchSettings } from '../call-spec.js'
 import { UMH_WAIT_PROC, type WaitMode } from '../constants.js'
 import { outOfRange, wrongType, wrongValue } from '../errors.js'
 import { SlotFlag } from '../memory.js'
 import { checkWait, envpStrings } from '../umh.js'
+import { checkCredentials } from './credentials.js'
 import type { HelperInput, OutputTarget, RunOptions, StdinSource } from './types.js'
 
 const DEFAULT_MAX_OUTPUT = 100 * 1024 * 1024
@@ -39,6 +40,7 @@ export interface RunArguments {
   readonly signal: AbortSignal | undefined
   readonly reject: boolean
   readonly wait: WaitMode
+  readonly settings: LaunchSettings | undefined
 }
 
 /** @throws TypeError, RangeError with a Node-style code for anything that cannot be */
@@ -94,7 +96,21 @@ export function checkArguments(
     signal: checkSignal(options.signal),
     reject: checkBoolean(options.reject, 'options.reject', true),
     wait,
+    settings: checkSettings(options, inThread),
   }
+}
+
+function checkSettings(options: RunOptions, inThread: boolean): LaunchSettings | undefined {
+  const credentials = checkCredentials(options)
+  if (credentials === undefined) return undefined
+  if (inThread) {
+    const [name] = Object.keys(credentials)
+    throw wrongValue(
+      `options.${name}`,
+      'cannot be given to an in-thread helper, which is part of the service',
+    )
+  }
+  return { credentials }
 }
 
 /** @throws for a name or number that is no signal */

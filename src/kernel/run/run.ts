@@ -7,7 +7,7 @@ import { awaitExec } from '../await-exec.js'
 import type { Caller, DescriptorWaiter, Ending } from '../caller.js'
 import { type Captured, takeCaptured } from '../captured.js'
 import { UMH_NO_WAIT, UMH_WAIT_PROC } from '../constants.js'
-import { shutDown } from '../errors.js'
+import { shutDown, unsupported } from '../errors.js'
 import { Slot, SlotFlag, type SlotIndex, Step, Waiter } from '../memory.js'
 import type { Signaller } from '../signaller.js'
 import type { StdinPipes } from '../stdin-pipe.js'
@@ -43,7 +43,11 @@ export function run(
   options: RunOptions,
 ): Helper<string | Buffer> {
   if (host.closed) throw shutDown()
-  const call = new RunCall(host, checkArguments(file, args, options))
+  const checked = checkArguments(file, args, options)
+  if (checked.settings !== undefined && host.caller.libc === undefined) {
+    throw unsupported('uid, gid, groups, umask, nice, noNewPrivs and affinity need the launcher posix_spawn')
+  }
+  const call = new RunCall(host, checked)
   return new RunningHelper(call)
 }
 
@@ -122,6 +126,7 @@ class RunCall implements Ending, DescriptorWaiter {
       flags: args.flags,
       cwd: args.cwd,
       search: args.search,
+      settings: args.settings,
       stdio: this.stdio?.entries ?? [],
       maxOutput: args.maxOutput,
       killSignal: args.killSignal,

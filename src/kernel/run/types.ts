@@ -46,6 +46,20 @@ export interface RunOptions {
   readonly forceKillAfter?: number | false
   /** Aborting it kills the helper, or withdraws it if it has not started. */
   readonly signal?: AbortSignal
+  /** The user that it runs as, by number or by its name in /etc/passwd. Another user's helper has no capabilities. */
+  readonly uid?: number | string
+  /** Its group, by number or by its name in /etc/group. */
+  readonly gid?: number | string
+  /** Its supplementary groups. Default: none, if `uid` or `gid` is given; else the service's. */
+  readonly groups?: readonly (number | string)[]
+  /** Its file creation mask, from 0 to 0o777. Default: the service's. */
+  readonly umask?: number
+  /** Its niceness, from -20 to 19. Default: the service's. */
+  readonly nice?: number
+  /** Its programs gain no rights from setuid bits and file capabilities. */
+  readonly noNewPrivs?: boolean
+  /** The processors that it may run on. Default: the service's. */
+  readonly affinity?: readonly number[]
   /** A session of its own, and not killed with the service. Default `false`: a process group of its own. */
   readonly detached?: boolean
   /** `false`: resolve whatever became of the helper. Default `true`: reject unless it exits with 0. */
