@@ -30,6 +30,7 @@ export {
 export type {
   Helper,
   HelperInput,
+  KillOptions,
   OutputTarget,
   RunOptions,
   RunResult,

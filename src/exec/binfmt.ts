@@ -45,8 +45,10 @@ export function binfmt(
     execute(slot) {
       const flags = memory.words[memory.slot(slot) + Slot.FLAGS] ?? 0
       if (flags & SlotFlag.IN_THREAD) return inThread.run(slot)
-      if (posix !== undefined) posix.launch(slot)
-      else {
+      if (posix !== undefined) {
+        if (flags & SlotFlag.TREE) posix.killTree(slot)
+        else posix.launch(slot)
+      } else {
         // Room for every slot at once, so this cannot fail.
         memory.launches.push(slot)
         reaper.ring()

@@ -30,7 +30,8 @@ import {
   Step,
   stdioHasPath,
 } from '../kernel/memory.js'
-import { allocateProcess, freeProcess } from '../kernel/process-table.js'
+import { allocateProcess, freeProcess, signalProcess } from '../kernel/process-table.js'
+import { killTree, markOf } from '../kernel/process-tree.js'
 import {
   type Address,
   asFd,
@@ -43,6 +44,7 @@ import {
   type Libc,
   ProcessGroup,
   SpawnAttributes,
+  ThreadIdentity,
 } from '../libc/index.js'
 import { HelperCredentials } from './credentials.js'
 import { NativePayloadReader } from './native-payload.js'
@@ -52,6 +54,8 @@ import { closeStdioFile, openStdioFile } from './stdio.js'
 
 const STDIO_COUNT = 3
 const WORD = 4
+/** No process's pid. */
+const GONE = 0
 
 /** Something that failed before the exec. */
 interface Failure {
@@ -82,6 +86,7 @@ export class PosixLauncher {
   readonly #attributes: Readonly<Record<ProcessGroup, SpawnAttributes>>
   /** All three on /dev/null: what most helpers of the kernel's own get; made once. */
   readonly #ignored: FileActions
+  readonly #identity: ThreadIdentity
   /** Made with the first call that asks for some. */
   #credentials: HelperCredentials | undefined
   /** Held in reserve for the pidfd of a program that already runs when descriptors have run out. */
@@ -106,6 +111,7 @@ export class PosixLauncher {
     this.#ignored = this.#factory.create()
     for (let entry = 0; entry < STDIO_COUNT; entry += 1) this.#ignored.openNull(entry)
     this.#ignored.closeFrom(STDIO_COUNT)
+    this.#identity = new ThreadIdentity(libc)
     this.#holdReserve()
   }
 
@@ -141,6 +147,23 @@ export class PosixLauncher {
       freeProcess(this.#memory, index)
       this.#refuse(slot, failure.error, failure.step)
     } else this.#handOver(slot, slotRow, index, row)
+  }
+
+  /** Signals another call's helper with all its descendants; see `process-tree.ts`. */
+  killTree(slot: SlotIndex): void {
+    const { tree } = this.#payload.open(slot).settings
+    if (tree !== undefined) {
+      const { index, generation } = tree.process
+      const kill = (pid: number) => killTree(this.#libc, { ...tree, pid }) >= 0
+      // While the row is held the helper's pid stays its own; without it only its descendants are left.
+      const held = signalProcess(this.#memory, index as ProcessIndex, generation, tree.signal, pid =>
+        kill(Math.abs(pid)),
+      )
+      if (!held) kill(GONE)
+    }
+    this.#completer.execDone(slot, ExecState.STARTED)
+    Atomics.store(this.#memory.words, this.#row + Khelper.CURRENT, 0)
+    this.#completer.umhComplete(slot, 0)
   }
 
   /** The call ends without its program; the descriptors made for it are closed. */
@@ -189,6 +212,9 @@ export class PosixLauncher {
           argv,
           addresses.envp,
         )
+      const mark = markOf(Atomics.add(words, this.#memory.control(Control.LAUNCH_SERIAL), 1))
+      words[row + Process.MARK] = mark
+      this.#identity.setTimerSlack(mark)
       const spawnAny = (): number => {
         const error = spawn(program, addresses.argv)
         return error === errno('ENOEXEC') && steering.settings.scripts

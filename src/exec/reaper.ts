@@ -23,6 +23,7 @@ import {
   type SlotIndex,
 } from '../kernel/memory.js'
 import { claimForReaping, freeProcess, signalProcess } from '../kernel/process-table.js'
+import { killTree, startOf } from '../kernel/process-tree.js'
 import { asFd, EPOLLIN, EPOLLONESHOT, errno, type Fd, type Libc, WNOHANG } from '../libc/index.js'
 
 const EVENTS_AT_ONCE = 64
@@ -275,13 +276,16 @@ export class Reaper {
     for (const { index, generation } of overdue) this.#signal(index, generation, SIGKILL)
   }
 
+  /** The helper and all its descendants. */
+  #signalTree(pid: number, index: ProcessIndex, generation: number, signal: number): boolean {
+    const mark = this.#memory.words[this.#memory.process(index) + Process.MARK] ?? 0
+    const start = startOf(pid) ?? 0
+    return killTree(this.#libc, { pid, mark, start, signal, process: { index, generation } }) > 0
+  }
+
   #signal(index: ProcessIndex, generation: number, signal: number): void {
-    signalProcess(
-      this.#memory,
-      index,
-      generation,
-      signal,
-      (pid, number) => this.#libc.kill(pid, number) === 0,
+    signalProcess(this.#memory, index, generation, signal, (pid, number) =>
+      this.#signalTree(Math.abs(pid), index, generation, number),
     )
   }
 

@@ -14,6 +14,7 @@ import {
   type Stdio,
 } from './memory.js'
 import { NO_ROOM, TOO_BIG, type Written, writeAscii, writePayload } from './payload.js'
+import type { TreeKill } from './process-tree.js'
 
 /** As whom a helper runs, and with what: taken on by its khelper thread, which the helper inherits it from. */
 export interface Credentials {
@@ -35,6 +36,8 @@ export interface LaunchSettings {
   /** A file without a format that may be executed is a script of /bin/sh, as for execvp(3). */
   readonly scripts?: boolean
   readonly credentials?: Credentials
+  /** With the flag TREE: whose tree is to be signalled. */
+  readonly tree?: TreeKill
 }
 
 /** One of a helper's descriptors 0, 1, 2. */
@@ -177,8 +180,8 @@ function writeStrings(
   const { bytes } = memory
   const start = memory.inlinePayload(slot)
   const end = start + INLINE_BYTES
-  if (!withEnvironment && spec.stdio === undefined) {
-    const { argv } = spec
+  const { argv, cwd, search, settings, stdio } = spec
+  if (!withEnvironment && stdio === undefined && !cwd && !search && settings === undefined) {
     let at = withPath ? writeAscii(bytes, start, end, spec.path) : start
     for (let index = 0; index < argv.length && at !== NO_ROOM; index += 1) {
       at = writeAscii(bytes, at, end, argv[index])

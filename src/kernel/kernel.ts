@@ -20,15 +20,27 @@ import {
   type GfpFlags,
   UMH_DISABLED,
   UMH_ENABLED,
+  UMH_WAIT_PROC,
   type WaitMode,
 } from './constants.js'
 import { DeadOwners } from './dead-owners.js'
+import { DirectCalls } from './direct-calls.js'
 import { outOfRange, shutDown, unsupported, wrongType } from './errors.js'
 import { ONE } from './event-counter.js'
 import { Watch } from './launch-descriptors.js'
-import { Control, Launcher, Memory, type OwnerIndex, RunState, Slot, type SlotIndex } from './memory.js'
+import {
+  Control,
+  Launcher,
+  Memory,
+  type OwnerIndex,
+  RunState,
+  Slot,
+  SlotFlag,
+  type SlotIndex,
+} from './memory.js'
 import { loadNative } from './native-loading.js'
 import { ProcessCall, type ProcessEvents, type ProcessHost } from './process-call.js'
+import type { TreeKill } from './process-tree.js'
 import { run } from './run/run.js'
 import type { Helper, RunOptions } from './run/types.js'
 import { Signaller, type ThreadSignals } from './signaller.js'
@@ -127,6 +139,8 @@ export class Kernel implements AsyncDisposable {
   readonly #pipes: StdinPipes
   readonly #umh: UsermodeHelper
   readonly #signaller: Signaller
+  /** For what a kernel asks of its khelpers itself. */
+  readonly #direct: DirectCalls
   readonly #handle: KernelHandle
   #shutdown: Promise<void> | undefined
 
@@ -144,6 +158,7 @@ export class Kernel implements AsyncDisposable {
     this.#state = new UsermodeHelperState(memory, this.#caller.owner)
     this.#pipes = new StdinPipes(libc, handle.scratch)
     this.#signaller = new Signaller(memory, libc, home)
+    this.#direct = new DirectCalls(this.#caller, this.#state)
     this.#umh = new UsermodeHelper(
       this.#caller,
       this.#state,
@@ -398,8 +413,17 @@ export class Kernel implements AsyncDisposable {
       scratch: this.#handle.scratch,
       closed: this.#closed,
       watch: () => this.#home.watch(),
+      killTree: (tree: TreeKill) => this.#killTree(tree),
     }
     return run(host, file, args, options)
+  }
+
+  /** @returns whether a khelper will do it */
+  #killTree(tree: TreeKill): boolean {
+    if (this.#closed || this.#caller.libc === undefined) return false
+    const spec = { path: 'kill-tree', argv: [], envp: [], flags: SlotFlag.TREE, settings: { tree } }
+    const settled = this.#direct.call(spec, UMH_WAIT_PROC)
+    return settled !== undefined
   }
 
   /**

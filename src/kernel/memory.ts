@@ -76,6 +76,8 @@ export const Control = {
   /** Capabilities that no helper has any more in its bounding set, in its inheritable set: 64 bits each. */
   BSET_LOST: 53,
   INHERITABLE_LOST: 55,
+  /** Raised with every launch: what its processes are marked with comes from it. */
+  LAUNCH_SERIAL: 57,
   /** Threads that are loading native code and must not be ended meanwhile; notified when one is done. */
   LOADING: 51,
   WORDS: 64,
@@ -247,6 +249,8 @@ export const SlotFlag = {
   TELL_EXEC: 1024,
   /** Signals are for the process alone, although it leads a group. */
   ALONE: 2048,
+  /** No program: the khelper ends another call's helper with all its descendants. */
+  TREE: 4096,
 } as const
 
 /** What a helper's descriptor is: a number in STDIO_FD, or something the khelper opens. */
@@ -310,6 +314,8 @@ export const Process = {
   ERR_PIPE: 8,
   /** 1: its khelper has handed it over; from here the wait_for_helper thread may reap it. */
   HANDED_OVER: 10,
+  /** What its descendants are known by (`process-tree.ts`). */
+  MARK: 11,
   WORDS: 16,
 } as const
 export const ProcessState = {

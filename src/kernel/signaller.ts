@@ -47,6 +47,11 @@ export class Signaller {
     return sent
   }
 
+  /** Makes the wait_for_helper thread look at calls that are marked KILLED. */
+  wakeReaper(): void {
+    this.#threads.wakeReaper()
+  }
+
   /** Signals a process that has a row, and its group with it. */
   signal(
     { index, generation }: { readonly index: number; readonly generation: number },

@@ -55,7 +55,8 @@ const PR_SET_NO_NEW_PRIVS = 38
 const CAPABILITY_VERSION_3 = 0x20080522
 /** The raw system call gives 20 - nice, so that it is never negative. */
 const PRIORITY_BIAS = 20
-const MOST_GROUPS = 65_536
+const FEW_GROUPS = 1_024
+const PR_SET_TIMERSLACK = 29
 const PROCESSORS = 1024
 const UNCHANGED = -1
 
@@ -67,7 +68,7 @@ export class ThreadIdentity {
   readonly #libc: Libc
   // Over a buffer of their own: small arrays without one may be moved by the collector.
   readonly #ids = new Uint32Array(new ArrayBuffer(12))
-  readonly #groups = new Uint32Array(MOST_GROUPS)
+  #groups = new Uint32Array(FEW_GROUPS)
   readonly #processors = new Uint32Array(PROCESSORS / 32)
   readonly #header = new Uint32Array(new ArrayBuffer(8))
   /** Effective, permitted, inheritable; the low 32 capabilities, then the high ones. */
@@ -115,11 +116,17 @@ export class ThreadIdentity {
 
   /** The supplementary groups. */
   groups(): number[] {
-    const count = this.#libc.systemCall(NUMBERS.getgroups, MOST_GROUPS, this.#address(this.#groups))
+    this.#makeRoom(this.#libc.systemCall(NUMBERS.getgroups, 0, 0))
+    const count = this.#libc.systemCall(NUMBERS.getgroups, this.#groups.length, this.#address(this.#groups))
     return [...this.#groups.subarray(0, Math.max(0, count))]
   }
 
+  #makeRoom(count: number): void {
+    if (count > this.#groups.length) this.#groups = new Uint32Array(count)
+  }
+
   setGroups(groups: readonly number[]): number {
+    this.#makeRoom(groups.length)
     this.#groups.set(groups)
     return this.#libc.systemCall(NUMBERS.setgroups, groups.length, this.#address(this.#groups))
   }
@@ -165,6 +172,11 @@ export class ThreadIdentity {
     }
     const { byteLength } = this.#processors
     return this.#libc.systemCall(NUMBERS.schedSetaffinity, 0, byteLength, this.#address(this.#processors))
+  }
+
+  /** By how much timers of what this thread starts may be late, in nanoseconds: children inherit it, and theirs. */
+  setTimerSlack(nanoseconds: number): number {
+    return this.#libc.systemCall(NUMBERS.prctl, PR_SET_TIMERSLACK, nanoseconds)
   }
 
   /** For good. */

@@ -13,6 +13,7 @@ export const asFd = (fd: number): Fd => fd as Fd
 const O_CLOEXEC = 0o2000000
 const O_NONBLOCK = 0o4000
 const SYS_PIDFD_OPEN = 434
+const SYS_PIDFD_SEND_SIGNAL = 424
 const EPOLL_CLOEXEC = O_CLOEXEC
 const EFD_CLOEXEC = O_CLOEXEC
 const EFD_NONBLOCK = O_NONBLOCK
@@ -231,6 +232,11 @@ export class Libc {
 
   pidfdOpen(pid: number): number {
     return this.#result(this.#syscall(SYS_PIDFD_OPEN, pid, 0))
+  }
+
+  /** Signals the process that a pidfd was opened for, and no other. */
+  pidfdSendSignal(pidfd: Fd, signal: number): number {
+    return this.systemCall(SYS_PIDFD_SEND_SIGNAL, pidfd, signal)
   }
 
   /** Reaps one child; its usage is then in `rusage`. Never called with -1: that would steal libuv's children. */

@@ -103,9 +103,12 @@ export class Runner {
     this.interruptedBy ??= signal
     this.#stopped = true
     this.#wake?.()
-    for (const helper of this.#running) helper.kill(again ? 'SIGKILL' : signal)
+    for (const helper of this.#running) {
+      if (again) helper.kill({ signal: 'SIGKILL', tree: true })
+      else helper.kill(signal)
+    }
     this.#overdue ??= setTimeout(() => {
-      for (const helper of this.#running) helper.kill('SIGKILL')
+      for (const helper of this.#running) helper.kill({ signal: 'SIGKILL', tree: true })
     }, GRACE_MS)
   }
 

@@ -10,7 +10,7 @@ import { outOfRange, wrongType, wrongValue } from '../errors.js'
 import { SlotFlag } from '../memory.js'
 import { checkWait, envpStrings } from '../umh.js'
 import { checkCredentials } from './credentials.js'
-import type { HelperInput, OutputTarget, RunOptions, StdinSource } from './types.js'
+import type { HelperInput, KillOptions, OutputTarget, RunOptions, StdinSource } from './types.js'
 
 const DEFAULT_MAX_OUTPUT = 100 * 1024 * 1024
 const DEFAULT_GRACE_MS = 5_000
@@ -111,6 +111,15 @@ function checkSettings(options: RunOptions, inThread: boolean): LaunchSettings |
     )
   }
   return { credentials }
+}
+
+/** @throws TypeError for options that cannot be */
+export function checkKillOptions(options: KillOptions | null): {
+  signal: KillOptions['signal']
+  tree: boolean
+} {
+  if (options === null) throw wrongType('options', 'a signal or of type object', options)
+  return { signal: options.signal, tree: checkBoolean(options.tree, 'options.tree', false) }
 }
 
 /** @throws for a name or number that is no signal */

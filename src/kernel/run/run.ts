@@ -8,15 +8,16 @@ import type { Caller, DescriptorWaiter, Ending } from '../caller.js'
 import { type Captured, takeCaptured } from '../captured.js'
 import { UMH_NO_WAIT, UMH_WAIT_PROC } from '../constants.js'
 import { shutDown, unsupported } from '../errors.js'
-import { Slot, SlotFlag, type SlotIndex, Step, Waiter } from '../memory.js'
+import { Process, type ProcessIndex, Slot, SlotFlag, type SlotIndex, Step, Waiter } from '../memory.js'
+import { startOf, type TreeKill } from '../process-tree.js'
 import type { Signaller } from '../signaller.js'
 import type { StdinPipes } from '../stdin-pipe.js'
 import type { UsermodeHelperState } from '../usermodehelper.js'
 import { cancelWork, queueWork } from '../workqueue.js'
-import { checkArguments, type RunArguments, signalNumber } from './arguments.js'
+import { checkArguments, checkKillOptions, type RunArguments, signalNumber } from './arguments.js'
 import { makeError, makeResult, noOutcome, type Outcome, readOutcome } from './result.js'
 import { openStdio, type RunStdio } from './stdio.js'
-import type { Helper, RunOptions, RunResult } from './types.js'
+import type { Helper, KillOptions, RunOptions, RunResult } from './types.js'
 
 const SIGKILL = 9
 const NOTHING: Captured = { stdout: Buffer.alloc(0), stderr: Buffer.alloc(0) }
@@ -33,6 +34,8 @@ export interface RunHost {
   readonly closed: boolean
   /** Looks after the threads while this one is blocked. */
   watch(): void
+  /** Lets a khelper signal a helper with all its descendants. @returns whether one will */
+  killTree(tree: TreeKill): boolean
 }
 
 /** Starts a program; see `Kernel.run`. */
@@ -84,7 +87,7 @@ class RunningHelper extends Promise<RunResult<string | Buffer>> implements Helpe
     return this.#call.stdio?.stderr ?? null
   }
 
-  kill(signal?: NodeJS.Signals | number): boolean {
+  kill(signal?: NodeJS.Signals | number | KillOptions): boolean {
     return this.#call.kill(signal)
   }
 }
@@ -105,6 +108,8 @@ class RunCall implements Ending, DescriptorWaiter {
   #timedOut = false
   #aborted = false
   #withdrawnBy: number | undefined
+  /** What was last sent to the whole tree. */
+  #tree: TreeKill | undefined
   #inputError: Error | undefined
   #timeout: NodeJS.Timeout | undefined
   #overdue: NodeJS.Timeout | undefined
@@ -225,6 +230,7 @@ class RunCall implements Ending, DescriptorWaiter {
     this.#slot = undefined
     this.#ended = true
     this.#settled()
+    this.#killTheRest()
     let captured: Captured | Promise<Captured>
     try {
       captured = takeCaptured(memory, libc, scratch, slot)
@@ -279,12 +285,48 @@ class RunCall implements Ending, DescriptorWaiter {
   /** killSignal, and after the grace period SIGKILL. */
   #terminate(): void {
     const { killSignal, grace } = this.#args
-    this.#send(killSignal, true)
-    if (grace >= 0 && !this.#ended) this.#overdue = setTimeout(() => this.#send(SIGKILL, true), grace)
+    this.#sendToTree(killSignal)
+    if (grace >= 0 && !this.#ended) this.#overdue = setTimeout(() => this.#sendToTree(SIGKILL), grace)
   }
 
-  kill(signal: NodeJS.Signals | number | undefined): boolean {
-    return this.#send(signal === undefined ? this.#args.killSignal : signalNumber(signal, 'signal'), false)
+  kill(given: NodeJS.Signals | number | KillOptions | undefined): boolean {
+    const { signal, tree } =
+      typeof given === 'object' ? checkKillOptions(given) : { signal: given, tree: false }
+    const number = signal === undefined ? this.#args.killSignal : signalNumber(signal, 'signal')
+    return tree ? this.#sendToTree(number) : this.#send(number, false)
+  }
+
+  /** The helper and all its descendants, those included that have left it. */
+  #sendToTree(signal: number): boolean {
+    const slot = this.#slot
+    const { memory, libc } = this.#host.caller
+    if (slot === undefined || libc === undefined || signal === 0) return this.#send(signal, true)
+    const row = memory.slot(slot)
+    if ((this.#args.flags & SlotFlag.IN_THREAD) !== 0 || cancelWork(memory, slot)) {
+      this.#withdrawnBy = signal
+      return this.#send(signal, true)
+    }
+    this.#awaitExec(row)
+    const process = (memory.words[row + Slot.PROCESS] ?? 0) - 1
+    const pid = memory.words[row + Slot.PID] ?? 0
+    const start = process < 0 ? undefined : startOf(pid)
+    if (start === undefined) return this.#send(signal, true)
+    const generation = memory.words[row + Slot.PROCESS_GENERATION] ?? 0
+    const mark = memory.words[memory.process(process as ProcessIndex) + Process.MARK] ?? 0
+    const tree: TreeKill = { pid, mark, start, signal, process: { index: process, generation } }
+    if (!this.#host.killTree(tree)) return this.#send(signal, true)
+    this.#tree = tree
+    Atomics.store(memory.words, row + Slot.KILLED, 1)
+    this.#host.signaller.wakeReaper()
+    return true
+  }
+
+  /** The helper has ended; descendants that would not are killed when their grace period is over. */
+  #killTheRest(): void {
+    const tree = this.#tree
+    const { grace } = this.#args
+    if (tree === undefined || tree.signal === SIGKILL || grace < 0) return
+    setTimeout(() => this.#host.killTree({ ...tree, signal: SIGKILL }), grace).unref()
   }
 
   /**

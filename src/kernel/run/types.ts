@@ -104,6 +104,14 @@ export interface RunResult<Output = string> {
   readonly duration: number
 }
 
+/** Whom `kill` is for, and with what. */
+export interface KillOptions {
+  /** Default: the `killSignal` of the call. */
+  readonly signal?: NodeJS.Signals | number
+  /** All descendants, whatever they have left. Default `false`: the process group. */
+  readonly tree?: boolean
+}
+
 /** A helper on its way: await it for the result. */
 export interface Helper<Output = string> extends Promise<RunResult<Output>> {
   /** The process id. Reading it before the exec waits for the exec; `undefined` if that failed. */
@@ -115,9 +123,10 @@ export interface Helper<Output = string> extends Promise<RunResult<Output>> {
   /** With `stderr: 'pipe'`. */
   readonly stderr: Readable | null
   /**
-   * Signals the helper's whole process group.
+   * Signals the helper's whole process group, or with `{ tree: true }` all its descendants, those included that have
+   * left the group, the session or their parents.
    * @param signal default: the `killSignal` of the call
    * @returns whether there was something left to signal
    */
-  kill(signal?: NodeJS.Signals | number): boolean
+  kill(signal?: NodeJS.Signals | number | KillOptions): boolean
 }

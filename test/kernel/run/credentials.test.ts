@@ -157,22 +157,22 @@ test('without the privilege: EPERM with what was refused, and nothing is started
   skip: needsRoot,
 }, async () => {
   await using kernel = boot({ khelpers: 1 })
+  // A service of root's that has no capabilities.
+  kernel.usermodehelperBset = 0n
   const marker = join(folder, 'marker')
   const script = `
     import { boot } from ${JSON.stringify(new URL('../../../src/index.js', import.meta.url).href)}
     const kernel = boot()
-    for (const options of [{ uid: 0 }, { gid: 0 }, { groups: [0] }, { nice: -5 }]) {
+    for (const options of [{ uid: ${NOBODY} }, { gid: 1 }, { groups: [1] }, { nice: -5 }]) {
       const { code, syscall } = await kernel.run('touch', [${JSON.stringify(marker)}], options).catch(error => error)
       console.log(code, syscall)
     }
-    console.log((await kernel.run('id', ['-u'], { uid: ${NOBODY} })).stdout.trim())
+    console.log((await kernel.run('id', ['-u'], { uid: 0, gid: 0 })).stdout.trim())
+    kernel.usermodehelperBset = 0n
+    console.log((await kernel.run('id', ['-u'])).stdout.trim())
     await kernel.shutdown()`
-  const { stdout } = await kernel.run(process.execPath, ['--input-type=module', '-e', script], {
-    uid: NOBODY,
-    gid: NOBODY,
-    cwd: '/',
-  })
-  assert.equal(stdout, `EPERM setgroups\nEPERM setgroups\nEPERM setgroups\nEPERM setpriority\n${NOBODY}\n`)
+  const { stdout } = await kernel.run(process.execPath, ['--input-type=module', '-e', script])
+  assert.equal(stdout, 'EPERM setgroups\nEPERM setgroups\nEPERM setgroups\nEPERM setpriority\n0\n0\n')
   assert.throws(() => statSync(marker), { code: 'ENOENT' })
 })
 

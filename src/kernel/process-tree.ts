@@ -1,0 +1,125 @@
+/**
+ * Ends a helper with all its descendants: those that left its process group, its session or their parents too.
+ *
+ * Descendants are found in two ways: by their parents, and by a mark that a child inherits from its parent whatever
+ * else it changes, the timer slack (prctl(2), PR_SET_TIMERSLACK). A khelper sets its own to a number that is the
+ * launch's before it starts a program; it stays within the slack that Linux gives anyway, by some microseconds.
+ *
+ * They are stopped before they are signalled, until a look finds no new one: what is stopped starts nothing. Each is
+ * held by a pidfd that is opened before its start time is read again, so that no signal reaches a pid's next owner.
+ */
+import { readdirSync, readFileSync } from 'node:fs'
+import { asFd, errno, type Fd, type Libc } from '../libc/index.js'
+
+const SIGKILL = 9
+const SIGCONT = 18
+const SIGSTOP = 19
+/** Looks at all processes; a tree that still grows after so many is one that forks faster than it can be stopped. */
+const LOOKS = 64
+/** Marks lie between a slack of 50 µs, which is Linux's own, and one of 90 µs. */
+const LOWEST_MARK = 50_001
+const MARKS = 40_000
+/** Fields of /proc/<pid>/stat behind the name. */
+const PARENT = 1
+const START = 19
+
+/** Which helper's tree, and what it is sent. */
+export interface TreeKill {
+  readonly pid: number
+  readonly mark: number
+  /** When the helper was started, in ticks since the machine was: older processes are not its descendants. */
+  readonly start: number
+  readonly signal: number
+  /** Its row in the table of processes, if it has not been reaped when this is asked for. */
+  readonly process: { readonly index: number; readonly generation: number }
+}
+
+interface ProcessEntry {
+  readonly pid: number
+  readonly parent: number
+  readonly start: number
+}
+
+/** The mark of the launch that is the `serial`-th. */
+export const markOf = (serial: number): number => LOWEST_MARK + ((serial >>> 0) % MARKS)
+
+/** When a process was started, in ticks since the machine was; undefined if it has gone. */
+export function startOf(pid: number): number | undefined {
+  return readStat(pid)?.start
+}
+
+/**
+ * Signals the tree.
+ * @returns how many processes were signalled
+ */
+export function killTree(libc: Libc, tree: TreeKill): number {
+  const members = new Map<number, Fd>()
+  try {
+    for (let look = 0; look < LOOKS; look += 1) if (!stopNew(libc, tree, members)) break
+    let signalled = 0
+    for (const pidfd of members.values()) {
+      if (libc.pidfdSendSignal(pidfd, tree.signal) === 0) signalled += 1
+    }
+    // What is killed needs no waking; anything else is to see its signal.
+    if (tree.signal !== SIGKILL) for (const pidfd of members.values()) libc.pidfdSendSignal(pidfd, SIGCONT)
+    return signalled
+  } finally {
+    for (const pidfd of members.values()) libc.close(pidfd)
+  }
+}
+
+/** Looks at all processes, and stops those of the tree that are not stopped yet. @returns whether there were any */
+function stopNew(libc: Libc, tree: TreeKill, members: Map<number, Fd>): boolean {
+  const entries = allProcesses().filter(({ start }) => start >= tree.start)
+  const found = new Set<number>(members.keys())
+  for (const { pid } of entries) if (pid === tree.pid || markOfProcess(pid) === tree.mark) found.add(pid)
+  // Parents may stand behind their children: until nothing is added.
+  for (let before = -1; before !== found.size; ) {
+    before = found.size
+    for (const { pid, parent } of entries) if (found.has(parent)) found.add(pid)
+  }
+  found.delete(process.pid)
+  let any = false
+  for (const { pid, start } of entries) {
+    if (!found.has(pid) || members.has(pid)) continue
+    const pidfd = libc.pidfdOpen(pid)
+    if (pidfd < 0) continue
+    if (startOf(pid) !== start) {
+      libc.close(asFd(pidfd))
+      continue
+    }
+    members.set(pid, asFd(pidfd))
+    if (libc.pidfdSendSignal(asFd(pidfd), SIGSTOP) !== -errno('ESRCH')) any = true
+  }
+  return any
+}
+
+function allProcesses(): ProcessEntry[] {
+  const entries: ProcessEntry[] = []
+  for (const name of readdirSync('/proc')) {
+    const pid = Number(name)
+    const entry = Number.isInteger(pid) ? readStat(pid) : undefined
+    if (entry !== undefined) entries.push(entry)
+  }
+  return entries
+}
+
+function readStat(pid: number): ProcessEntry | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1')
+    // The name is in brackets, and may have some of its own.
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+    return { pid, parent: Number(fields[PARENT]), start: Number(fields[START]) }
+  } catch {
+    return undefined
+  }
+}
+
+function markOfProcess(pid: number): number | undefined {
+  try {
+    return Number(readFileSync(`/proc/${pid}/timerslack_ns`, 'latin1'))
+  } catch {
+    // It has gone, or is another user's.
+    return undefined
+  }
+}
