@@ -27,6 +27,7 @@ export {
   type KernelStats,
   type LauncherInfo,
 } from './kernel/kernel.js'
+export { Keyring } from './kernel/keyring.js'
 export type {
   Helper,
   HelperInput,

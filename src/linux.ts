@@ -13,6 +13,7 @@ import {
   type WaitMode,
 } from './kernel/constants.js'
 import { boot, type Kernel } from './kernel/kernel.js'
+import type { Keyring } from './kernel/keyring.js'
 import type { SetupOptions, SubprocessInfo } from './kernel/subprocess-info.js'
 import type { Envp, ExecOptions } from './kernel/umh.js'
 import { errno, errnoName } from './libc/errno.js'
@@ -29,6 +30,8 @@ export {
   UMH_WAIT_EXEC,
   UMH_WAIT_PROC,
 } from './kernel/constants.js'
+
+export { Keyring } from './kernel/keyring.js'
 
 /** As <linux/errno.h> has them: positive. */
 export const ENOENT = errno('ENOENT')
@@ -100,7 +103,7 @@ export function call_usermodehelper_setup<Data = unknown>(
 }
 
 /** Not there yet: throws ERR_KHELPER_UNSUPPORTED. */
-export function call_usermodehelper_setkeys(info: SubprocessInfo, session_keyring: unknown): void {
+export function call_usermodehelper_setkeys(info: SubprocessInfo, session_keyring: Keyring): void {
   default_kernel().callUsermodehelperSetkeys(info, session_keyring)
 }
 
@@ -162,7 +165,7 @@ export function call_usermodehelper_keys(
   path: string,
   argv: StringVector,
   envp: StringVector | null,
-  session_keyring: unknown,
+  session_keyring: Keyring,
   wait: WaitMode,
 ): Promise<number> {
   return default_kernel().callUsermodehelperKeys(path, vector(argv), environment(envp), session_keyring, wait)

@@ -61,6 +61,19 @@ export class HelperCredentials {
     )
   }
 
+  /**
+   * Gives the thread, and so the helper, a session keyring with the secrets. Where keyrings are not to be had the helper
+   * has the files alone. The thread had another session keyring, or none, and is spent.
+   */
+  joinSession(secrets: readonly (readonly [name: string, secret: Buffer])[]): void {
+    if (this.#identity.joinSessionKeyring() < 0) return
+    this.#spent = true
+    for (const [name, secret] of secrets) {
+      this.#identity.addKey(name, secret)
+      secret.fill(0)
+    }
+  }
+
   /** Becomes oneself again; if that fails the thread is spent. */
   restore(): void {
     for (let undo = this.#undo.pop(); undo !== undefined; undo = this.#undo.pop()) {

@@ -6,8 +6,10 @@
  * made, by the system call itself where there is one: a khelper that dies in between leaves nothing
  * that its supervisor cannot find.
  */
-import { statSync } from 'node:fs'
+import { readdirSync, readFileSync, statSync } from 'node:fs'
+import { join } from 'node:path'
 import { Doorbell } from '../atomics-sync/index.js'
+import type { Credentials } from '../kernel/call-spec.js'
 import { NO_LIMITS, readMasks } from '../kernel/capability-masks.js'
 import type { Completer } from '../kernel/complete.js'
 import { UMH_WAIT_PROC } from '../kernel/constants.js'
@@ -54,6 +56,7 @@ import { closeStdioFile, openStdioFile } from './stdio.js'
 
 const STDIO_COUNT = 3
 const WORD = 4
+const NO_CREDENTIALS: Credentials = {}
 /** No process's pid. */
 const GONE = 0
 
@@ -232,17 +235,24 @@ export class PosixLauncher {
     }
   }
 
-  /** Does something with a helper's credentials, if it has some of its own, and within the kernel's masks. */
-  #as({ cwd, settings: { credentials } }: Steering, act: () => number): number | Failure {
+  /** Does something with a helper's credentials and keys, if it has some of its own, and within the kernel's masks. */
+  #as({ cwd, settings }: Steering, act: () => number): number | Failure {
+    const { credentials = NO_CREDENTIALS, keys } = settings
     const masks = readMasks(this.#memory)
-    if (credentials === undefined && masks === NO_LIMITS && this.#credentials === undefined) return act()
+    const plain = credentials === NO_CREDENTIALS && keys === undefined && masks === NO_LIMITS
+    if (plain && this.#credentials === undefined) return act()
     this.#credentials ??= new HelperCredentials(this.#libc)
     if (cwd === undefined) this.#credentials.followDirectory()
     const refused = this.#credentials.limit(masks)
     if (refused !== undefined) return refused
-    if (credentials === undefined) return act()
+    if (plain) return act()
+    // Read as the service, to which they may not belong afterwards.
+    const secrets = keys === undefined ? [] : readSecrets(keys)
     try {
-      return this.#credentials.assume(credentials) ?? act()
+      const refusal = this.#credentials.assume(credentials)
+      if (refusal !== undefined) return refusal
+      if (secrets.length > 0) this.#credentials.joinSession(secrets)
+      return act()
     } finally {
       this.#credentials.restore()
     }
@@ -360,6 +370,10 @@ export class PosixLauncher {
     this.#reserve = asFd(fd)
     return true
   }
+}
+
+function readSecrets(folder: string): [name: string, secret: Buffer][] {
+  return readdirSync(folder).map(name => [name, readFileSync(join(folder, name))])
 }
 
 function isDirectory(path: string): boolean {

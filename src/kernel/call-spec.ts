@@ -36,6 +36,8 @@ export interface LaunchSettings {
   /** A file without a format that may be executed is a script of /bin/sh, as for execvp(3). */
   readonly scripts?: boolean
   readonly credentials?: Credentials
+  /** The folder with the secrets that its session keyring is to hold as well. */
+  readonly keys?: string
   /** With the flag TREE: whose tree is to be signalled. */
   readonly tree?: TreeKill
 }

@@ -128,6 +128,12 @@ export class Caller {
     return undefined
   }
 
+  /** Writes a call that is set up anew. @returns whether there was room; if not, only its descriptor is held */
+  rewrite(slot: SlotIndex, spec: CallSpec): boolean {
+    this.#releaseStrings(slot)
+    return writeCall(this.memory, this.interned, this.owner, slot, spec)
+  }
+
   /** GFP_KERNEL: gives a descriptor to `waiter`, at once or when it is its turn; first come, first served. */
   setup(waiter: DescriptorWaiter): void {
     const slot = this.trySetup(waiter.spec)
@@ -252,15 +258,21 @@ export class Caller {
     const { words } = this.memory
     const row = this.memory.slot(slot)
     this.#endings[slot] = undefined
+    this.#releaseStrings(slot)
+    Atomics.store(words, row + Slot.STATE, SlotState.FREE)
+    this.memory.slots.free(slot)
+    if (Atomics.load(words, this.memory.control(Control.SLOT_WAITERS)) > 0) this.#tellWaiters()
+  }
+
+  #releaseStrings(slot: SlotIndex): void {
+    const { words } = this.memory
+    const row = this.memory.slot(slot)
     const environment = words[row + Slot.ENVIRONMENT] ?? 0
     if (environment > 0) this.interned.release(environment - 1)
     const program = words[row + Slot.PROGRAM] ?? 0
     if (program > 0) this.interned.release(program - 1)
     const page = words[row + Slot.PAGE] ?? 0
     if (page > 0) freePages(this.memory, page)
-    Atomics.store(words, row + Slot.STATE, SlotState.FREE)
-    this.memory.slots.free(slot)
-    if (Atomics.load(words, this.memory.control(Control.SLOT_WAITERS)) > 0) this.#tellWaiters()
   }
 
   /** A descriptor is free: this thread's waiters take it, or other threads' hear of it. */

@@ -23,10 +23,12 @@ import {
   UMH_WAIT_PROC,
   type WaitMode,
 } from './constants.js'
+import { CredentialDirectories, removeLeftCredentials } from './credential-directories.js'
 import { DeadOwners } from './dead-owners.js'
 import { DirectCalls } from './direct-calls.js'
 import { outOfRange, shutDown, unsupported, wrongType } from './errors.js'
 import { ONE } from './event-counter.js'
+import type { Keyring } from './keyring.js'
 import { Watch } from './launch-descriptors.js'
 import {
   Control,
@@ -139,6 +141,7 @@ export class Kernel implements AsyncDisposable {
   readonly #pipes: StdinPipes
   readonly #umh: UsermodeHelper
   readonly #signaller: Signaller
+  readonly #credentials = new CredentialDirectories()
   /** For what a kernel asks of its khelpers itself. */
   readonly #direct: DirectCalls
   readonly #handle: KernelHandle
@@ -163,6 +166,7 @@ export class Kernel implements AsyncDisposable {
       this.#caller,
       this.#state,
       this.#pipes,
+      this.#credentials,
       () => home.watch(),
       () => this.#closed,
     )
@@ -238,9 +242,12 @@ export class Kernel implements AsyncDisposable {
     return this.#umh.setup(path, argv, envp, gfp as typeof GFP_ATOMIC, options)
   }
 
-  /** Gives the helper a session keyring. Not there yet: throws ERR_KHELPER_UNSUPPORTED. */
-  callUsermodehelperSetkeys(_info: SubprocessInfo, _keyring: unknown): void {
-    throw unsupported('session keyrings cannot be given to helpers yet')
+  /**
+   * Gives the helper secrets: a session keyring of its own that holds them where Linux has keyrings, and everywhere a
+   * private folder, which `$CREDENTIALS_DIRECTORY` names, that goes with the helper.
+   */
+  callUsermodehelperSetkeys<Data>(info: SubprocessInfo<Data>, keyring: Keyring): void {
+    this.#umh.setKeys(info as SubprocessInfo, keyring)
   }
 
   /** Sets the function that runs exactly once when the call is over, on this thread. */
@@ -313,15 +320,17 @@ export class Kernel implements AsyncDisposable {
     return this.#umh.pipe(path, argv, envp)
   }
 
-  /** Setup, setkeys and exec in one. Not there yet: throws ERR_KHELPER_UNSUPPORTED. */
-  callUsermodehelperKeys(
-    _path: string,
-    _argv: readonly string[],
-    _envp: Envp,
-    _keyring: unknown,
-    _wait: WaitMode,
+  /** Setup, setkeys and exec in one (call_usermodehelper_keys). */
+  async callUsermodehelperKeys(
+    path: string,
+    argv: readonly string[],
+    envp: Envp,
+    keyring: Keyring,
+    wait: WaitMode,
   ): Promise<number> {
-    return Promise.reject(unsupported('session keyrings cannot be given to helpers yet'))
+    if (this.#closed) throw shutDown()
+    this.#home.prepare()
+    return this.#umh.keys(path, argv, envp, keyring, wait)
   }
 
   /**
@@ -414,6 +423,7 @@ export class Kernel implements AsyncDisposable {
       closed: this.#closed,
       watch: () => this.#home.watch(),
       killTree: (tree: TreeKill) => this.#killTree(tree),
+      credentials: this.#credentials,
     }
     return run(host, file, args, options)
   }
@@ -478,6 +488,7 @@ export class Kernel implements AsyncDisposable {
     await this.#caller.idle()
     this.#caller.close()
     await this.#home.stop()
+    this.#credentials.close()
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -650,6 +661,7 @@ export function boot(options: BootOptions = {}): Kernel {
   words[memory.control(Control.DISABLE_DEPTH)] = options.enabled === false ? UMH_DISABLED : UMH_ENABLED
   words[memory.control(Control.LAUNCHER)] = libc === undefined ? Launcher.CHILD_PROCESS : Launcher.POSIX_SPAWN
   if (libc !== undefined) openEpoll(memory, libc)
+  removeLeftCredentials()
   const scratch = libc === undefined ? mkdtempSync(join(tmpdir(), 'khelper-')) : undefined
   const handle: KernelHandle = { memory: memory.buffer, launcher, scratch }
   const supervisor = new Supervisor(memory, new Completer(memory), libc, {

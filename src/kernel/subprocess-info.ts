@@ -1,6 +1,8 @@
 /**
  * SubprocessInfo: all that one call of a helper needs, from its set-up to its cleanup.
  */
+import type { CallSpec, StdioEntry } from './call-spec.js'
+import type { Keyring } from './keyring.js'
 import type { SlotIndex } from './memory.js'
 
 /**
@@ -40,6 +42,14 @@ export interface InfoInternals {
   unlisten: (() => void) | undefined
   init: SetupOptions<never>['init'] | undefined
   cleanup: SetupOptions<never>['cleanup'] | undefined
+  /** As it was set up, for who has to write it again. */
+  readonly spec: CallSpec
+  /** The helper's end of the pipe to its standard input. */
+  stdin: StdioEntry | undefined
+  keys: Keyring | undefined
+  /** The folder with the secrets, once it is executed, and whether the helper is waited for. */
+  directory: string | undefined
+  waited: boolean
 }
 
 export const internals: unique symbol = Symbol('internals')
@@ -57,14 +67,9 @@ export class SubprocessInfo<Data = unknown> {
   readonly [internals]: InfoInternals
 
   /** Made by `callUsermodehelperSetup`. */
-  constructor(
-    path: string | null,
-    argv: readonly string[],
-    slot: SlotIndex,
-    options: SetupOptions<Data> | undefined,
-  ) {
+  constructor(path: string | null, spec: CallSpec, slot: SlotIndex, options: SetupOptions<Data> | undefined) {
     this.path = path
-    this.argv = argv
+    this.argv = spec.argv
     this.data = options?.data
     this.retval = undefined
     this.pid = undefined
@@ -75,6 +80,11 @@ export class SubprocessInfo<Data = unknown> {
       unlisten: undefined,
       init: options?.init as InfoInternals['init'],
       cleanup: options?.cleanup as InfoInternals['cleanup'],
+      spec,
+      stdin: undefined,
+      keys: undefined,
+      directory: undefined,
+      waited: false,
     }
   }
 }

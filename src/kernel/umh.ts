@@ -5,7 +5,7 @@
 import type { Writable } from 'node:stream'
 import { Backoff, Completion, ERESTARTSYS } from '../atomics-sync/index.js'
 import { errno } from '../libc/index.js'
-import { type CallSpec, checkCall, setStdio } from './call-spec.js'
+import { type CallSpec, checkCall, type StdioEntry, setStdio } from './call-spec.js'
 import type { Caller, Ending } from './caller.js'
 import {
   GFP_ATOMIC,
@@ -18,9 +18,11 @@ import {
   UMH_WAIT_PROC,
   type WaitMode,
 } from './constants.js'
+import { type CredentialDirectories, withDirectory } from './credential-directories.js'
 import { DirectCalls } from './direct-calls.js'
-import { infoUsed, outOfRange, shutDown, wrongType } from './errors.js'
-import { Slot, SlotFlag, type SlotIndex, Waiter } from './memory.js'
+import { infoUsed, outOfRange, shutDown, wrongType, wrongValue } from './errors.js'
+import { Keyring } from './keyring.js'
+import { Slot, SlotFlag, type SlotIndex, Stdio, Waiter } from './memory.js'
 import type { StdinPipes } from './stdin-pipe.js'
 import { InfoState, internals, type SetupOptions, SubprocessInfo } from './subprocess-info.js'
 import type { UsermodeHelperState } from './usermodehelper.js'
@@ -30,6 +32,7 @@ const LARGEST_WAIT = UMH_WAIT_PROC | UMH_KILLABLE | UMH_FREEZABLE
 const WAIT_BITS = UMH_WAIT_EXEC | UMH_WAIT_PROC
 /** How long a blocked caller sleeps before it sees to the threads that its event loop cannot. */
 const BLOCKED_LOOK_MS = 20
+const IGNORED: StdioEntry = { kind: Stdio.IGNORE, fd: 0 }
 const IN_THREAD_SCHEME = 'file:'
 
 /** What may break the wait of a call with UMH_KILLABLE. */
@@ -69,6 +72,7 @@ export class UsermodeHelper implements Ending {
   readonly #caller: Caller
   readonly #state: UsermodeHelperState
   readonly #pipes: StdinPipes
+  readonly #credentials: CredentialDirectories
   /** Looks after the threads while this one is blocked. */
   readonly #watch: () => void
   readonly #direct: DirectCalls
@@ -79,6 +83,7 @@ export class UsermodeHelper implements Ending {
     caller: Caller,
     state: UsermodeHelperState,
     pipes: StdinPipes,
+    credentials: CredentialDirectories,
     watch: () => void,
     isClosed: () => boolean,
   ) {
@@ -86,6 +91,7 @@ export class UsermodeHelper implements Ending {
     this.#state = state
     this.#direct = new DirectCalls(caller, state)
     this.#pipes = pipes
+    this.#credentials = credentials
     this.#watch = watch
     this.#isClosed = isClosed
   }
@@ -142,11 +148,11 @@ export class UsermodeHelper implements Ending {
 
   #info<Data>(
     path: string | null,
-    { argv }: CallSpec,
+    spec: CallSpec,
     slot: SlotIndex,
     options: SetupOptions<Data> | undefined,
   ): SubprocessInfo<Data> {
-    const info = new SubprocessInfo(path, argv, slot, options)
+    const info = new SubprocessInfo(path, spec, slot, options)
     this.#infos[slot] = info as SubprocessInfo
     this.#caller.own(slot, this)
     return info
@@ -158,10 +164,37 @@ export class UsermodeHelper implements Ending {
     info[internals].cleanup = cleanup as never
   }
 
+  /** call_usermodehelper_setkeys: the session keyring of the helper, and the folder with the same secrets. */
+  setKeys(info: SubprocessInfo, keyring: Keyring): void {
+    const internal = this.#own(info)
+    if (!(keyring instanceof Keyring)) throw wrongType('keyring', 'a Keyring', keyring)
+    if ((internal.spec.flags & SlotFlag.IN_THREAD) !== 0) {
+      throw wrongValue('keyring', 'cannot be given to an in-thread helper')
+    }
+    internal.keys = keyring
+  }
+
+  /** Writes the secrets, and the call anew with their place. @returns `-errno` if that fails */
+  #giveKeys(info: SubprocessInfo, keys: Keyring): number | undefined {
+    const internal = info[internals]
+    const { spec, slot, stdin } = internal
+    try {
+      internal.directory = this.#credentials.create(keys, undefined, undefined)
+    } catch (error) {
+      return (error as NodeJS.ErrnoException).errno ?? -errno('EIO')
+    }
+    const envp = withDirectory(spec.envp, internal.directory)
+    const settings = { ...spec.settings, keys: internal.directory }
+    const stdio = stdin === undefined ? spec.stdio : [stdin, IGNORED, IGNORED]
+    const written = this.#caller.rewrite(slot, { ...spec, envp, settings, ...(stdio && { stdio }) })
+    return written ? undefined : -errno('ENOMEM')
+  }
+
   stdinPipe(info: SubprocessInfo): Writable {
     const { slot } = this.#own(info)
     const { writable, kind, fd } = this.#pipes.create()
     setStdio(this.#caller.memory, slot, 0, kind, fd)
+    info[internals].stdin = { kind, fd }
     return writable
   }
 
@@ -187,7 +220,10 @@ export class UsermodeHelper implements Ending {
     // The order of the checks is Linux's.
     if (info.path === null) return this.#endNow(info, -errno('EINVAL'))
     const enabled = this.#state.enter()
-    const refused = enabled ? this.#refusal(info, internal.slot) : -errno('EBUSY')
+    internal.waited = (wait & UMH_WAIT_PROC) !== 0
+    const refused = enabled
+      ? (this.#refusal(info, internal.slot) ?? (internal.keys && this.#giveKeys(info, internal.keys)))
+      : -errno('EBUSY')
     if (refused !== undefined) {
       this.#endNow(info, refused)
       this.#state.leave()
@@ -235,6 +271,9 @@ export class UsermodeHelper implements Ending {
     internal.state = InfoState.FREED
     this.#infos[internal.slot] = undefined
     this.#pipes.release(this.#caller.memory, internal.slot)
+    if (internal.directory !== undefined) {
+      this.#credentials.release(internal.directory, internal.waited ? undefined : info.pid)
+    }
     try {
       internal.cleanup?.(info as never)
     } catch (error) {
@@ -360,6 +399,28 @@ export class UsermodeHelper implements Ending {
     } catch (error) {
       return Promise.reject(error)
     }
+  }
+
+  /** Setup, setkeys and exec in one (call_usermodehelper_keys). */
+  async keys(
+    path: string,
+    argv: readonly string[],
+    envp: Envp,
+    keyring: Keyring,
+    wait: WaitMode,
+  ): Promise<number> {
+    checkWait(wait)
+    const info =
+      this.setup(path, argv, envp, GFP_ATOMIC) ??
+      (wait === UMH_NO_WAIT ? null : await this.setup(path, argv, envp, GFP_KERNEL))
+    if (info === null) return -errno('ENOMEM')
+    try {
+      this.setKeys(info, keyring)
+    } catch (error) {
+      this.freeInfo(info)
+      throw error
+    }
+    return this.exec(info, wait)
   }
 
   callSync(path: string, argv: readonly string[], envp: Envp, wait: WaitMode): number {

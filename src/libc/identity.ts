@@ -25,6 +25,8 @@ const NUMBERS =
         prctl: 157,
         schedSetaffinity: 203,
         schedGetaffinity: 204,
+        addKey: 248,
+        keyctl: 250,
         unshare: 272,
       }
     : {
@@ -44,9 +46,13 @@ const NUMBERS =
         schedSetaffinity: 122,
         schedGetaffinity: 123,
         unshare: 97,
+        addKey: 217,
+        keyctl: 219,
       }
 
 const CLONE_FS = 0x200
+const KEYCTL_JOIN_SESSION_KEYRING = 1
+const KEY_SPEC_SESSION_KEYRING = -3
 const PR_GET_DUMPABLE = 3
 const PR_SET_DUMPABLE = 4
 const PR_CAPBSET_READ = 23
@@ -177,6 +183,25 @@ export class ThreadIdentity {
   /** By how much timers of what this thread starts may be late, in nanoseconds: children inherit it, and theirs. */
   setTimerSlack(nanoseconds: number): number {
     return this.#libc.systemCall(NUMBERS.prctl, PR_SET_TIMERSLACK, nanoseconds)
+  }
+
+  /** A session keyring of its own, which has no name and no keys yet. For good. */
+  joinSessionKeyring(): number {
+    return this.#libc.systemCall(NUMBERS.keyctl, KEYCTL_JOIN_SESSION_KEYRING, 0)
+  }
+
+  /** Adds a key of the type "user" to the session keyring. */
+  addKey(name: string, secret: Buffer): number {
+    const type = Buffer.from('user\0')
+    const description = Buffer.from(`${name}\0`)
+    return this.#libc.systemCall(
+      NUMBERS.addKey,
+      this.#address(type),
+      this.#address(description),
+      this.#address(secret),
+      secret.byteLength,
+      KEY_SPEC_SESSION_KEYRING,
+    )
   }
 
   /** For good. */

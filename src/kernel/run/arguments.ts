@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url'
 import { checkArgv, checkString, type LaunchSettings } from '../call-spec.js'
 import { UMH_WAIT_PROC, type WaitMode } from '../constants.js'
 import { outOfRange, wrongType, wrongValue } from '../errors.js'
+import { Keyring } from '../keyring.js'
 import { SlotFlag } from '../memory.js'
 import { checkWait, envpStrings } from '../umh.js'
 import { checkCredentials } from './credentials.js'
@@ -41,6 +42,7 @@ export interface RunArguments {
   readonly reject: boolean
   readonly wait: WaitMode
   readonly settings: LaunchSettings | undefined
+  readonly keys: Keyring | undefined
 }
 
 /** @throws TypeError, RangeError with a Node-style code for anything that cannot be */
@@ -97,6 +99,7 @@ export function checkArguments(
     reject: checkBoolean(options.reject, 'options.reject', true),
     wait,
     settings: checkSettings(options, inThread),
+    keys: checkKeys(options.keys, inThread),
   }
 }
 
@@ -111,6 +114,13 @@ function checkSettings(options: RunOptions, inThread: boolean): LaunchSettings |
     )
   }
   return { credentials }
+}
+
+function checkKeys(keys: unknown, inThread: boolean): Keyring | undefined {
+  if (keys === undefined) return undefined
+  if (!(keys instanceof Keyring)) throw wrongType('options.keys', 'a Keyring', keys)
+  if (inThread) throw wrongValue('options.keys', 'cannot be given to an in-thread helper')
+  return keys
 }
 
 /** @throws TypeError for options that cannot be */

@@ -7,6 +7,7 @@ import { awaitExec } from '../await-exec.js'
 import type { Caller, DescriptorWaiter, Ending } from '../caller.js'
 import { type Captured, takeCaptured } from '../captured.js'
 import { UMH_NO_WAIT, UMH_WAIT_PROC } from '../constants.js'
+import { type CredentialDirectories, withDirectory } from '../credential-directories.js'
 import { shutDown, unsupported } from '../errors.js'
 import { Process, type ProcessIndex, Slot, SlotFlag, type SlotIndex, Step, Waiter } from '../memory.js'
 import { startOf, type TreeKill } from '../process-tree.js'
@@ -34,6 +35,7 @@ export interface RunHost {
   readonly closed: boolean
   /** Looks after the threads while this one is blocked. */
   watch(): void
+  readonly credentials: CredentialDirectories
   /** Lets a khelper signal a helper with all its descendants. @returns whether one will */
   killTree(tree: TreeKill): boolean
 }
@@ -108,6 +110,8 @@ class RunCall implements Ending, DescriptorWaiter {
   #timedOut = false
   #aborted = false
   #withdrawnBy: number | undefined
+  /** The folder with its secrets. */
+  #keys: string | undefined
   /** What was last sent to the whole tree. */
   #tree: TreeKill | undefined
   #inputError: Error | undefined
@@ -127,11 +131,11 @@ class RunCall implements Ending, DescriptorWaiter {
     this.#spec ??= {
       path: args.path,
       argv: args.argv,
-      envp: args.envp,
+      envp: this.#keys === undefined ? args.envp : withDirectory(args.envp, this.#keys),
       flags: args.flags,
       cwd: args.cwd,
       search: args.search,
-      settings: args.settings,
+      settings: this.#keys === undefined ? args.settings : { ...args.settings, keys: this.#keys },
       stdio: this.stdio?.entries ?? [],
       maxOutput: args.maxOutput,
       killSignal: args.killSignal,
@@ -147,7 +151,10 @@ class RunCall implements Ending, DescriptorWaiter {
       this.#finish(noOutcome(errno('ECANCELED'), Step.NONE), NOTHING)
       return
     }
+    const { keys, settings } = this.#args
     try {
+      const { uid, gid } = settings?.credentials ?? {}
+      if (keys !== undefined) this.#keys = this.#host.credentials.create(keys, uid, gid)
       this.stdio = openStdio(this.#host.pipes, this.#args, this.#inputFailed)
     } catch (error) {
       const number = Math.abs((error as NodeJS.ErrnoException).errno ?? errno('EIO'))
@@ -165,6 +172,7 @@ class RunCall implements Ending, DescriptorWaiter {
   failed(error: unknown): void {
     this.stdio?.discard()
     this.#settled()
+    this.#releaseKeys(undefined)
     this.reject(error)
   }
 
@@ -239,6 +247,7 @@ class RunCall implements Ending, DescriptorWaiter {
     }
     this.#host.pipes.release(memory, slot)
     caller.release(slot)
+    this.#releaseKeys((this.#args.wait & UMH_WAIT_PROC) !== 0 ? undefined : this.#pid)
     if (this.#args.wait === UMH_NO_WAIT) return
     state.leave()
     if (captured instanceof Promise) {
@@ -251,9 +260,16 @@ class RunCall implements Ending, DescriptorWaiter {
     this.#host.caller.release(slot)
   }
 
+  /** @param pid of a helper that goes on */
+  #releaseKeys(pid: number | undefined): void {
+    if (this.#keys !== undefined) this.#host.credentials.release(this.#keys, pid)
+    this.#keys = undefined
+  }
+
   #finish(outcome: Outcome, captured: Captured): void {
     this.#ended = true
     this.#settled()
+    this.#releaseKeys(undefined)
     if (outcome.retval < 0) this.stdio?.abandon()
     if (this.#inputError !== undefined) {
       this.reject(this.#inputError)

@@ -3,6 +3,7 @@
  */
 import type { Readable, Writable } from 'node:stream'
 import type { WaitMode } from '../constants.js'
+import type { Keyring } from '../keyring.js'
 
 /** Where a helper's standard input comes from. */
 export type StdinSource = 'ignore' | 'inherit' | 'pipe' | number | { readonly file: string }
@@ -60,6 +61,11 @@ export interface RunOptions {
   readonly noNewPrivs?: boolean
   /** The processors that it may run on. Default: the service's. */
   readonly affinity?: readonly number[]
+  /**
+   * Secrets for the helper: files in the folder that `$CREDENTIALS_DIRECTORY` names, as systemd has it, and where Linux
+   * has keyrings a session keyring of its own that holds them, too.
+   */
+  readonly keys?: Keyring
   /** A session of its own, and not killed with the service. Default `false`: a process group of its own. */
   readonly detached?: boolean
   /** `false`: resolve whatever became of the helper. Default `true`: reject unless it exits with 0. */

@@ -1,0 +1,146 @@
+/**
+ * The convention of systemd: a helper finds its secrets as files in $CREDENTIALS_DIRECTORY.
+ *
+ * A folder for each call, mode 0700, and its files, mode 0400, belong to the user that the helper runs as; they lie in
+ * memory where there is such a place. Above them is one of the service's, which others may pass but not list. Its name
+ * has the service's pid and start time, so that the next boot finds what a service that was killed has left.
+ */
+import {
+  accessSync,
+  chmodSync,
+  chownSync,
+  constants,
+  lstatSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { Keyring } from './keyring.js'
+import { startOf } from './process-tree.js'
+
+const IN_MEMORY = '/dev/shm'
+const PREFIX = 'khelper-credentials-'
+const NAME = /^khelper-credentials-(\d+)-(\d+)-/
+const PASSABLE = 0o711
+const READABLE = 0o400
+const UNCHANGED = -1
+/** How often it is looked whether helpers that nobody waits for have ended. */
+const LOOK_MS = 500
+
+const CREDENTIALS_DIRECTORY = 'CREDENTIALS_DIRECTORY'
+
+/** An environment that tells the folder. */
+export const withDirectory = (envp: readonly string[], path: string): string[] => [
+  ...envp.filter(entry => !entry.startsWith(`${CREDENTIALS_DIRECTORY}=`)),
+  `${CREDENTIALS_DIRECTORY}=${path}`,
+]
+
+interface Helper {
+  readonly pid: number
+  readonly start: number | undefined
+}
+
+const own = new Set<CredentialDirectories>()
+process.on('exit', () => {
+  for (const directories of own) directories.close()
+})
+
+export class CredentialDirectories {
+  #root: string | undefined
+  /** Folders of helpers that nobody waits for. */
+  readonly #left = new Map<string, Helper>()
+  #look: NodeJS.Timeout | undefined
+
+  /**
+   * Writes a keyring's secrets for one helper.
+   * @throws what the system says; nothing is left then
+   */
+  create(keyring: Keyring, uid: number | undefined, gid: number | undefined): string {
+    const path = mkdtempSync(join(this.#makeRoot(), 'helper-'))
+    try {
+      for (const [name, secret] of keyring.entries()) {
+        const file = join(path, name)
+        writeFileSync(file, secret, { mode: READABLE, flag: 'wx' })
+        if (uid !== undefined) chownSync(file, uid, gid ?? UNCHANGED)
+      }
+      if (uid !== undefined) chownSync(path, uid, gid ?? UNCHANGED)
+    } catch (error) {
+      rmSync(path, { recursive: true, force: true })
+      throw error
+    }
+    return path
+  }
+
+  #makeRoot(): string {
+    if (this.#root === undefined) {
+      this.#root = mkdtempSync(join(place(), `${PREFIX}${process.pid}-${startOf(process.pid) ?? 0}-`))
+      chmodSync(this.#root, PASSABLE)
+      own.add(this)
+    }
+    return this.#root
+  }
+
+  /**
+   * The call is over.
+   * @param pid of a helper that still runs: the folder goes with it
+   */
+  release(path: string, pid: number | undefined): void {
+    if (pid === undefined) {
+      rmSync(path, { recursive: true, force: true })
+      return
+    }
+    this.#left.set(path, { pid, start: startOf(pid) })
+    this.#look ??= setInterval(() => this.#removeEnded(), LOOK_MS).unref()
+  }
+
+  #removeEnded(): void {
+    for (const [path, { pid, start }] of this.#left) {
+      if (start !== undefined && startOf(pid) === start) continue
+      rmSync(path, { recursive: true, force: true })
+      this.#left.delete(path)
+    }
+    if (this.#left.size > 0) return
+    clearInterval(this.#look)
+    this.#look = undefined
+  }
+
+  /** Removes what no helper needs any more. What some still need is the next boot's to remove. */
+  close(): void {
+    this.#removeEnded()
+    clearInterval(this.#look)
+    if (this.#root !== undefined && this.#left.size === 0) {
+      rmSync(this.#root, { recursive: true, force: true })
+      own.delete(this)
+      this.#root = undefined
+    }
+  }
+}
+
+/** Removes what services of this user have left behind that have gone. */
+export function removeLeftCredentials(): void {
+  const folder = place()
+  for (const name of readdirSync(folder)) {
+    const [, pid, start] = NAME.exec(name) ?? []
+    if (pid === undefined || start === undefined || startOf(Number(pid)) === Number(start)) continue
+    const path = join(folder, name)
+    try {
+      const stat = lstatSync(path)
+      if (stat.isDirectory() && stat.uid === process.getuid?.())
+        rmSync(path, { recursive: true, force: true })
+    } catch {
+      // Another boot was faster.
+    }
+  }
+}
+
+function place(): string {
+  try {
+    accessSync(IN_MEMORY, constants.W_OK | constants.X_OK)
+    return IN_MEMORY
+  } catch {
+    return tmpdir()
+  }
+}

@@ -1,0 +1,206 @@
+/**
+ * Secrets for helpers: a real session keyring and a private folder, and nowhere else.
+ */
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs'
+import { arch } from 'node:process'
+import { test } from 'node:test'
+import { inspect } from 'node:util'
+import { boot, GFP_ATOMIC, Keyring, UMH_NO_WAIT, UMH_WAIT_EXEC, UMH_WAIT_PROC } from '../../src/index.js'
+import { eventually } from '../helpers/resources.js'
+
+const INDEX = new URL('../../src/index.js', import.meta.url).href
+const SECRET = 'correct horse battery staple'
+const needsRoot = process.getuid?.() !== 0 && 'needs root'
+const NOBODY = 65_534
+
+/** Folders of services in the place where secrets lie. */
+const left = (): string[] => readdirSync('/dev/shm').filter(name => name.startsWith('khelper-credentials-'))
+
+/** Reads a key out of the session keyring; numbers of x86-64. */
+const READ_KEY = `
+import ctypes, sys
+libc = ctypes.CDLL(None)
+key = libc.syscall(250, 10, -3, b'user', sys.argv[1].encode(), 0)
+buffer = ctypes.create_string_buffer(100000)
+length = libc.syscall(250, 11, key, buffer, len(buffer))
+print(buffer.raw[:length].decode() if key > 0 else 'no key')
+`
+
+test('files in $CREDENTIALS_DIRECTORY: private, the helper’s, gone with it', async () => {
+  await using kernel = boot({ khelpers: 1 })
+  const keys = new Keyring({ token: SECRET, binary: new Uint8Array([0, 255, 10]) })
+  const { stdout } = await kernel.run(
+    'sh',
+    [
+      '-c',
+      'echo $CREDENTIALS_DIRECTORY; cd $CREDENTIALS_DIRECTORY; cat token; echo; wc -c <binary; stat -c %a:%u . token',
+    ],
+    { keys },
+  )
+  const [folder = '', token, bytes, ...modes] = stdout.trim().split('\n')
+  assert.deepEqual([token, bytes], [SECRET, '3'])
+  assert.deepEqual(modes, [`700:${process.getuid?.()}`, `400:${process.getuid?.()}`])
+  assert.equal(existsSync(folder), false)
+})
+
+test('they belong to the user that the helper runs as', { skip: needsRoot }, async () => {
+  await using kernel = boot({ khelpers: 1 })
+  const { stdout } = await kernel.run(
+    'sh',
+    ['-c', 'cd $CREDENTIALS_DIRECTORY; cat token; stat -c :%a:%u . token'],
+    {
+      keys: new Keyring({ token: SECRET }),
+      uid: NOBODY,
+      gid: NOBODY,
+    },
+  )
+  assert.equal(stdout, `${SECRET}:700:${NOBODY}\n:400:${NOBODY}\n`)
+})
+
+test('a session keyring of its own holds them; the next helper has another', {
+  skip: arch !== 'x64' && 'numbers of x86-64',
+}, async t => {
+  await using kernel = boot({ khelpers: 1 })
+  const read = async (name: string, keys?: Keyring) =>
+    (await kernel.run('python3', ['-c', READ_KEY, name], keys === undefined ? {} : { keys })).stdout.trim()
+  const found = await read('api', new Keyring({ api: SECRET, other: 'another' }))
+  if (found === 'no key') return t.skip('keyctl does not work here')
+  assert.equal(found, SECRET)
+  assert.equal(await read('api', new Keyring({ api: 'of another helper' })), 'of another helper')
+  assert.equal(await read('api'), 'no key')
+})
+
+test('the kernel’s functions: setkeys with every wait mode, and keys', async () => {
+  await using kernel = boot({ khelpers: 1 })
+  const keyring = new Keyring({ token: SECRET })
+  const argv = ['sh', '-c', `test "$(cat $CREDENTIALS_DIRECTORY/token)" = "${SECRET}"`]
+  for (const [wait, expected] of [
+    [UMH_WAIT_PROC, 0],
+    [UMH_WAIT_EXEC, 0],
+    [UMH_NO_WAIT, 0],
+  ] as const) {
+    const info = kernel.callUsermodehelperSetup('/bin/sh', argv, ['PATH=/bin:/usr/bin'], GFP_ATOMIC)
+    assert.ok(info !== null)
+    kernel.callUsermodehelperSetkeys(info, keyring)
+    assert.equal(await kernel.callUsermodehelperExec(info, wait), expected)
+  }
+  assert.equal(await kernel.callUsermodehelperKeys('/bin/sh', argv, ['PATH=/bin'], keyring, UMH_WAIT_PROC), 0)
+  assert.equal(await kernel.callUsermodehelperKeys('/no/such', argv, [], keyring, UMH_WAIT_PROC), -2)
+  const info = kernel.callUsermodehelperSetup('/bin/cat', ['cat'], [], GFP_ATOMIC)
+  assert.ok(info !== null)
+  const stdin = kernel.callUsermodehelperStdinpipe(info)
+  kernel.callUsermodehelperSetkeys(info, keyring)
+  stdin.end('still piped')
+  assert.equal(await kernel.callUsermodehelperExec(info, UMH_WAIT_PROC), 0)
+  const dropped = kernel.callUsermodehelperSetup('/bin/true', ['true'], [], GFP_ATOMIC)
+  assert.ok(dropped !== null)
+  kernel.callUsermodehelperSetkeys(dropped, keyring)
+  kernel.callUsermodehelperFreeinfo(dropped)
+  assert.equal(kernel.stats().descriptors.available, kernel.stats().descriptors.capacity)
+})
+
+test('a helper that is not waited for keeps its folder until it has ended', async () => {
+  await using kernel = boot({ khelpers: 1 })
+  const before = new Set(left())
+  const helper = kernel.run('sleep', ['600'], { keys: new Keyring({ token: SECRET }), wait: UMH_WAIT_EXEC })
+  await helper
+  const [root = ''] = left().filter(name => !before.has(name))
+  const folders = () => readdirSync(`/dev/shm/${root}`)
+  assert.equal(folders().length, 1)
+  helper.kill('SIGKILL')
+  await eventually('the folder has gone', () => folders().length === 0)
+})
+
+test('a shutdown, and the end of the process, leave nothing', async () => {
+  const before = left()
+  const kernel = boot({ khelpers: 1 })
+  await kernel.run('true', [], { keys: new Keyring({ token: SECRET }) })
+  await kernel.shutdown()
+  assert.deepEqual(left(), before)
+})
+
+test('what a service that was killed has left is removed by the next boot', async () => {
+  const source = `import { boot, Keyring } from ${JSON.stringify(INDEX)}
+    const kernel = boot()
+    for (let helper = 0; helper < 20; helper += 1) kernel.run('sleep', ['30'], { keys: new Keyring({ token: 'x' }) }).catch(() => {})
+    setTimeout(() => console.log('ready'), 500)`
+  const service = spawn(process.execPath, ['--input-type=module', '-e', source], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+    detached: true,
+  })
+  await once(service.stdout, 'data')
+  const its = left().filter(name => name.startsWith(`khelper-credentials-${service.pid}-`))
+  assert.equal(its.length, 1)
+  // Its helpers lead groups of their own, and go on.
+  const exit = once(service, 'exit')
+  service.kill('SIGKILL')
+  await exit
+  assert.ok(existsSync(`/dev/shm/${its[0]}`))
+  // One that is not of a service that has gone is left alone.
+  const foreign = '/dev/shm/khelper-credentials-of-somebody'
+  mkdirSync(foreign, { recursive: true })
+  await boot({ khelpers: 1 }).shutdown()
+  assert.ok(existsSync(foreign))
+  rmSync(foreign, { recursive: true })
+  assert.equal(existsSync(`/dev/shm/${its[0]}`), false)
+})
+
+test('never in argv, in the environment, in a log or an error', async () => {
+  await using kernel = boot({ khelpers: 1 })
+  const keys = new Keyring({ token: SECRET })
+  const { stdout } = await kernel.run('cat', ['/proc/self/cmdline', '/proc/self/environ'], { keys })
+  assert.ok(!stdout.includes(SECRET))
+  const error = await kernel.run('sh', ['-c', 'exit 3'], { keys }).catch(reason => reason)
+  for (const text of [
+    inspect(error, { depth: 9 }),
+    JSON.stringify(error),
+    inspect(keys),
+    JSON.stringify(keys),
+    String(keys),
+  ]) {
+    assert.ok(!text.includes(SECRET))
+  }
+  assert.equal(inspect(keys), 'Keyring { token }')
+})
+
+test('a keyring copies what it is given, and forgets what is removed', () => {
+  const bytes = Buffer.from(SECRET)
+  const keyring = new Keyring().add('a', bytes).add('b', 'x')
+  bytes.fill(0)
+  assert.deepEqual(keyring.names, ['a', 'b'])
+  const [[, secret] = ['', Buffer.alloc(0)]] = keyring.entries()
+  assert.equal(secret.toString(), SECRET)
+  assert.equal(keyring.remove('a'), true)
+  assert.equal(keyring.remove('a'), false)
+  assert.ok(secret.every(byte => byte === 0))
+})
+
+for (const [situation, make, code] of [
+  ['an empty name', () => new Keyring({ '': 'x' }), 'ERR_INVALID_ARG_VALUE'],
+  ['a name that leads elsewhere', () => new Keyring({ '../x': 'x' }), 'ERR_INVALID_ARG_VALUE'],
+  ['the name of the folder above', () => new Keyring({ '..': 'x' }), 'ERR_INVALID_ARG_VALUE'],
+  ['a name beyond what a file may have', () => new Keyring({ ['n'.repeat(256)]: 'x' }), 'ERR_OUT_OF_RANGE'],
+  ['a secret that is none', () => new Keyring({ a: 3 as never }), 'ERR_INVALID_ARG_TYPE'],
+  [
+    'a secret of more than a megabyte',
+    () => new Keyring({ a: Buffer.alloc(2 ** 20 + 1) }),
+    'ERR_OUT_OF_RANGE',
+  ],
+] as const) {
+  test(`${situation} is refused`, () => {
+    assert.throws(make, { code })
+  })
+}
+
+test('keys that are no Keyring, and keys for an in-thread helper, are refused at once', async () => {
+  await using kernel = boot({ khelpers: 1 })
+  assert.throws(() => kernel.run('true', [], { keys: { token: SECRET } as never }), {
+    code: 'ERR_INVALID_ARG_TYPE',
+  })
+  assert.throws(() => kernel.run('file:///x.mjs', [], { keys: new Keyring() }), {
+    code: 'ERR_INVALID_ARG_VALUE',
+  })
+})
