@@ -33,6 +33,8 @@ export type {
   HelperInput,
   KillOptions,
   OutputTarget,
+  ResourceLimit,
+  Rlimit,
   RunOptions,
   RunResult,
   Rusage,

@@ -27,8 +27,8 @@ import {
   Step,
   stdioHasPath,
 } from '../kernel/memory.js'
+import { findProgram } from '../kernel/path-search.js'
 import { errno } from '../libc/index.js'
-import { findProgram } from './path-search.js'
 import { closeStdioFile, openStdioFile } from './stdio.js'
 import { type StringPayload, StringPayloadReader } from './string-payload.js'
 

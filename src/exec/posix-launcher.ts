@@ -32,8 +32,10 @@ import {
   Step,
   stdioHasPath,
 } from '../kernel/memory.js'
+import { findProgram } from '../kernel/path-search.js'
 import { allocateProcess, freeProcess, signalProcess } from '../kernel/process-table.js'
 import { killTree, markOf } from '../kernel/process-tree.js'
+import { tellWatcher } from '../kernel/service-death.js'
 import {
   type Address,
   asFd,
@@ -50,7 +52,6 @@ import {
 } from '../libc/index.js'
 import { HelperCredentials } from './credentials.js'
 import { NativePayloadReader } from './native-payload.js'
-import { findProgram } from './path-search.js'
 import type { Steering } from './payload-cursor.js'
 import { closeStdioFile, openStdioFile } from './stdio.js'
 
@@ -325,6 +326,8 @@ export class PosixLauncher {
     const epoll = asFd(words[this.#memory.control(Control.EPOLL_FD)] ?? -1)
     const waited = ((words[slotRow + Slot.WAIT] ?? 0) & UMH_WAIT_PROC) !== 0
     const pid = words[row + Process.PID] ?? 0
+    if (((words[slotRow + Slot.FLAGS] ?? 0) & SlotFlag.UNLISTED) === 0)
+      tellWatcher(this.#memory, libc, '+', pid)
     closeOwned(this.#memory, libc, slot)
     words[row + Process.SLOT] = waited ? slot + 1 : 0
     words[slotRow + Slot.PID] = pid

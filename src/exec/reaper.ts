@@ -24,6 +24,7 @@ import {
 } from '../kernel/memory.js'
 import { claimForReaping, freeProcess, signalProcess } from '../kernel/process-table.js'
 import { killTree, startOf } from '../kernel/process-tree.js'
+import { tellWatcher } from '../kernel/service-death.js'
 import { asFd, EPOLLIN, EPOLLONESHOT, errno, type Fd, type Libc, WNOHANG } from '../libc/index.js'
 
 const EVENTS_AT_ONCE = 64
@@ -305,6 +306,7 @@ export class Reaper {
     const { words } = this.#memory
     const row = this.#memory.process(index)
     claimForReaping(this.#memory, index)
+    tellWatcher(this.#memory, this.#libc, '-', words[row + Process.PID] ?? 0)
     const { pid, status } = this.#libc.wait4(words[row + Process.PID] ?? 0, WNOHANG)
     const pidfd = (words[row + Process.PIDFD] ?? 0) - 1
     if (pidfd >= 0) {

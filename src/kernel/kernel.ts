@@ -20,6 +20,7 @@ import {
   type GfpFlags,
   UMH_DISABLED,
   UMH_ENABLED,
+  UMH_WAIT_EXEC,
   UMH_WAIT_PROC,
   type WaitMode,
 } from './constants.js'
@@ -45,6 +46,7 @@ import { ProcessCall, type ProcessEvents, type ProcessHost } from './process-cal
 import type { TreeKill } from './process-tree.js'
 import { run } from './run/run.js'
 import type { Helper, RunOptions } from './run/types.js'
+import { ServiceDeath } from './service-death.js'
 import { Signaller, type ThreadSignals } from './signaller.js'
 import { StdinPipes } from './stdin-pipe.js'
 import type { SetupOptions, SubprocessInfo } from './subprocess-info.js'
@@ -74,6 +76,11 @@ export interface BootOptions {
   readonly launcher?: 'auto' | 'posix_spawn' | 'child_process'
   /** `false`: helpers are disabled until `usermodehelperEnable()`, as while Linux boots. Default `true`. */
   readonly enabled?: boolean
+  /**
+   * What becomes of helpers that run when the service dies, by SIGKILL too: `'leave'` (default), or `'kill'`, which needs
+   * awk(1) and the launcher posix_spawn. A `shutdown()` leaves them in either case.
+   */
+  readonly onServiceDeath?: 'leave' | 'kill'
   /** Limits of each khelper thread's heap, for in-thread helpers. Default: Node's. */
   readonly resourceLimits?: ResourceLimits
 }
@@ -142,6 +149,7 @@ export class Kernel implements AsyncDisposable {
   readonly #umh: UsermodeHelper
   readonly #signaller: Signaller
   readonly #credentials = new CredentialDirectories()
+  #serviceDeath: ServiceDeath | undefined
   /** For what a kernel asks of its khelpers itself. */
   readonly #direct: DirectCalls
   readonly #handle: KernelHandle
@@ -428,6 +436,15 @@ export class Kernel implements AsyncDisposable {
     return run(host, file, args, options)
   }
 
+  /** @internal Starts the process that ends helpers when the service dies. */
+  watchServiceDeath(serviceDeath: ServiceDeath): void {
+    this.#serviceDeath = serviceDeath
+    this.#home.prepare()
+    void this.#direct.call(serviceDeath.spec, UMH_WAIT_EXEC)?.then(retval => {
+      if (retval < 0) process.emitWarning(`helpers will outlive the service: ${errnoName(retval)}`, 'khelper')
+    })
+  }
+
   /** @returns whether a khelper will do it */
   #killTree(tree: TreeKill): boolean {
     if (this.#closed || this.#caller.libc === undefined) return false
@@ -489,6 +506,7 @@ export class Kernel implements AsyncDisposable {
     this.#caller.close()
     await this.#home.stop()
     this.#credentials.close()
+    this.#serviceDeath?.close()
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -656,6 +674,13 @@ export function boot(options: BootOptions = {}): Kernel {
     LARGEST_DESCRIPTORS,
   )
   const { libc, launcher } = chooseLauncher(options.launcher ?? 'auto')
+  const { onServiceDeath = 'leave' } = options
+  if (onServiceDeath !== 'leave' && onServiceDeath !== 'kill') {
+    throw wrongType('options.onServiceDeath', "'leave' or 'kill'", onServiceDeath)
+  }
+  if (onServiceDeath === 'kill' && libc === undefined) {
+    throw unsupported("onServiceDeath: 'kill' needs the launcher posix_spawn")
+  }
   const memory = Memory.create({ descriptors, pages: PAGES, khelpers: khelpers + ADDED_KHELPERS })
   const { words } = memory
   words[memory.control(Control.DISABLE_DEPTH)] = options.enabled === false ? UMH_DISABLED : UMH_ENABLED
@@ -664,13 +689,17 @@ export function boot(options: BootOptions = {}): Kernel {
   removeLeftCredentials()
   const scratch = libc === undefined ? mkdtempSync(join(tmpdir(), 'khelper-')) : undefined
   const handle: KernelHandle = { memory: memory.buffer, launcher, scratch }
+  const serviceDeath =
+    onServiceDeath === 'kill' && libc !== undefined ? new ServiceDeath(memory, libc) : undefined
   const supervisor = new Supervisor(memory, new Completer(memory), libc, {
     khelpers,
     atOnce: options.khelpers === undefined ? 1 : khelpers,
     scratch,
     resourceLimits: options.resourceLimits,
   })
-  return new Kernel(memory, libc, handle, new BootedHome(memory, libc, supervisor, scratch))
+  const kernel = new Kernel(memory, libc, handle, new BootedHome(memory, libc, supervisor, scratch))
+  if (serviceDeath !== undefined) kernel.watchServiceDeath(serviceDeath)
+  return kernel
 }
 
 /**

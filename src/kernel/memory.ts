@@ -78,6 +78,8 @@ export const Control = {
   INHERITABLE_LOST: 55,
   /** Raised with every launch: what its processes are marked with comes from it. */
   LAUNCH_SERIAL: 57,
+  /** The pipe to the process that ends helpers when the service dies, plus one; 0: none. */
+  WATCHER_FD: 58,
   /** Threads that are loading native code and must not be ended meanwhile; notified when one is done. */
   LOADING: 51,
   WORDS: 64,
@@ -251,6 +253,8 @@ export const SlotFlag = {
   ALONE: 2048,
   /** No program: the khelper ends another call's helper with all its descendants. */
   TREE: 4096,
+  /** The process that ends helpers when the service dies is not told of this one, which is itself. */
+  UNLISTED: 8192,
 } as const
 
 /** What a helper's descriptor is: a number in STDIO_FD, or something the khelper opens. */

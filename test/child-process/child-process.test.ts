@@ -3,9 +3,11 @@
  */
 import assert from 'node:assert/strict'
 import native from 'node:child_process'
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { once } from 'node:events'
 import { test } from 'node:test'
 import { promisify } from 'node:util'
+import { Worker } from 'node:worker_threads'
 
 // Node marks a promisified function as its own promisified form: that must not be followed for ever.
 promisify(native.execFile)
@@ -53,6 +55,39 @@ test('a ChildProcess of one’s own', async () => {
   assert.ok(child instanceof native.ChildProcess)
   assert.ok(native.spawn('true') instanceof dropIn.ChildProcess)
   assert.deepEqual(await once(child, 'exit'), [0, null])
+})
+
+test('a stream as stdio: one child’s output is another’s input', async () => {
+  const first = dropIn.spawn('echo', ['handed over'])
+  const second = dropIn.spawn('cat', [], { stdio: [first.stdout, 'pipe', 'inherit'] })
+  let text = ''
+  second.stdout?.setEncoding('utf8').on('data', chunk => {
+    text += chunk
+  })
+  await once(second, 'close')
+  assert.equal(text, 'handed over\n')
+})
+
+test('Node’s diagnostics channel tells of its children', async () => {
+  const seen: unknown[] = []
+  const listen = (message: unknown) => seen.push((message as { readonly process: unknown }).process)
+  subscribe('child_process', listen)
+  const child = dropIn.spawn('true')
+  await once(child, 'close')
+  unsubscribe('child_process', listen)
+  assert.ok(seen.includes(child))
+})
+
+test('in a worker thread', async () => {
+  const worker = new Worker(
+    `const { parentPort, workerData } = require('node:worker_threads')
+     import(workerData).then(({ execFile, spawnSync }) => execFile('echo', ['from a worker'], (error, stdout) =>
+       parentPort.postMessage([stdout, String(spawnSync('echo', ['sync']).stdout)])))`,
+    { eval: true, workerData: new URL('../../src/child-process.js', import.meta.url).href },
+  )
+  const exit = once(worker, 'exit')
+  assert.deepEqual((await once(worker, 'message'))[0], ['from a worker\n', 'sync\n'])
+  await exit
 })
 
 test('hundreds at once: every one spawns, exits and closes', async () => {

@@ -11,6 +11,7 @@ import { Keyring } from '../keyring.js'
 import { SlotFlag } from '../memory.js'
 import { checkWait, envpStrings } from '../umh.js'
 import { checkCredentials } from './credentials.js'
+import { type Wrapped, withRlimits } from './rlimits.js'
 import type { HelperInput, KillOptions, OutputTarget, RunOptions, StdinSource } from './types.js'
 
 const DEFAULT_MAX_OUTPUT = 100 * 1024 * 1024
@@ -65,16 +66,20 @@ export function checkArguments(
   const stdin = checkStdin(options, inThread)
   const { stdout, stderr } = checkOutputs(options, inThread, (wait & UMH_WAIT_PROC) !== 0)
   const foreground = stdin === 'inherit' && isatty(0)
+  const cwd = checkCwd(options.cwd)
+  const search = inThread || path.includes('/') ? undefined : searchPath(envp)
+  const limited =
+    options.rlimits === undefined ? undefined : checkRlimits(options, path, args, search, cwd, inThread)
   return {
-    path,
-    argv: [argv0, ...args],
+    path: limited?.path ?? path,
+    argv: limited?.argv ?? [argv0, ...args],
     envp,
     flags:
       (inThread ? SlotFlag.IN_THREAD : 0) |
       (checkBoolean(options.detached, 'options.detached', false) ? SlotFlag.DETACHED : 0) |
       (foreground ? SlotFlag.FOREGROUND : 0),
-    cwd: checkCwd(options.cwd),
-    search: inThread || path.includes('/') ? undefined : searchPath(envp),
+    cwd,
+    search: limited === undefined ? search : undefined,
     stdin,
     stdout,
     stderr,
@@ -114,6 +119,19 @@ function checkSettings(options: RunOptions, inThread: boolean): LaunchSettings |
     )
   }
   return { credentials }
+}
+
+function checkRlimits(
+  { rlimits, argv0 }: RunOptions,
+  path: string,
+  args: readonly string[],
+  search: string | undefined,
+  cwd: string | undefined,
+  inThread: boolean,
+): Wrapped {
+  if (inThread) throw wrongValue('options.rlimits', 'cannot be given to an in-thread helper')
+  if (argv0 !== undefined) throw wrongValue('options.argv0', 'cannot be given together with options.rlimits')
+  return withRlimits(rlimits, path, args, search, cwd)
 }
 
 function checkKeys(keys: unknown, inThread: boolean): Keyring | undefined {

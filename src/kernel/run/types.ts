@@ -20,6 +20,30 @@ export type OutputTarget =
 /** Bytes, text or a stream of either, written to the helper's standard input. */
 export type HelperInput = string | Uint8Array | Readable | AsyncIterable<string | Uint8Array>
 
+/** What a helper can be limited in, by the names of setrlimit(2). */
+export type Rlimit =
+  | 'as'
+  | 'core'
+  | 'cpu'
+  | 'data'
+  | 'fsize'
+  | 'locks'
+  | 'memlock'
+  | 'msgqueue'
+  | 'nice'
+  | 'nofile'
+  | 'nproc'
+  | 'rss'
+  | 'rtprio'
+  | 'sigpending'
+  | 'stack'
+
+/** The soft and the hard limit, or one for both; in the units of setrlimit(2). */
+export type ResourceLimit =
+  | number
+  | 'unlimited'
+  | readonly [soft: number | 'unlimited', hard: number | 'unlimited']
+
 export interface RunOptions {
   /** `argv[0]` as the helper sees it. Default: the program as it was named. */
   readonly argv0?: string
@@ -59,6 +83,8 @@ export interface RunOptions {
   readonly nice?: number
   /** Its programs gain no rights from setuid bits and file capabilities. */
   readonly noNewPrivs?: boolean
+  /** Its resource limits. Default: the service's. Needs prlimit(1), which becomes the helper. */
+  readonly rlimits?: Readonly<Partial<Record<Rlimit, ResourceLimit>>>
   /** The processors that it may run on. Default: the service's. */
   readonly affinity?: readonly number[]
   /**

@@ -1,5 +1,5 @@
 /**
- * Finds a program in PATH, as execvp(3) does, on the khelper thread.
+ * Finds a program in PATH, as execvp(3) does.
  */
 import { accessSync, constants, statSync } from 'node:fs'
 import { join } from 'node:path'
