@@ -200,19 +200,25 @@ class ReadGate {
 
   constructor(handle: PipeHandle) {
     this.#handle = handle
-    Object.defineProperty(handle, 'readStart', {
-      configurable: true,
-      writable: true,
-      value: () => {
-        this.#wanted = true
-        return 0
-      },
-    })
+    for (const [name, wanted] of [
+      ['readStart', true],
+      ['readStop', false],
+    ] as const) {
+      Object.defineProperty(handle, name, {
+        configurable: true,
+        writable: true,
+        value: () => {
+          this.#wanted = wanted
+          return 0
+        },
+      })
+    }
   }
 
   open(): void {
     if (!Object.hasOwn(this.#handle, 'readStart')) return
     Reflect.deleteProperty(this.#handle, 'readStart')
+    Reflect.deleteProperty(this.#handle, 'readStop')
     if (this.#wanted) this.#handle.readStart?.()
   }
 }
