@@ -37,7 +37,7 @@ const SIGNAL_MASK = 0x7f
 /** Launches that are under way: a process that ends takes the time to see them through, as Node's fork has. */
 const launching = new Set<ProcessCall>()
 process.prependListener('exit', () => {
-  for (const call of launching) void call.pid
+  for (const call of launching) call.finishLaunch()
 })
 
 export class HelperHandle implements NativeProcess {

@@ -10,15 +10,24 @@ const BLOCKED_LOOK_MS = 20
 /**
  * @param row of the call's slot, which must be queued
  * @param watch looks after the threads meanwhile
+ * @param longest milliseconds after which it is given up; none: it is waited for as long as it takes
  */
-export function awaitExec({ words }: Memory, row: number, watch: () => void): void {
+export function awaitExec(
+  { words }: Memory,
+  row: number,
+  watch: () => void,
+  longest = Number.POSITIVE_INFINITY,
+): void {
   const exec = row + Slot.EXEC
+  const deadline = performance.now() + longest
   // Whoever ends the exec swaps its state in, and wakes us if it finds AWAITED.
   Atomics.compareExchange(words, exec, ExecState.PENDING, ExecState.AWAITED)
   while (
     Atomics.load(words, exec) === ExecState.AWAITED &&
     Atomics.load(words, row + Slot.STATE) !== SlotState.DONE
   ) {
-    if (Atomics.wait(words, exec, ExecState.AWAITED, BLOCKED_LOOK_MS) === 'timed-out') watch()
+    if (Atomics.wait(words, exec, ExecState.AWAITED, BLOCKED_LOOK_MS) !== 'timed-out') continue
+    if (performance.now() > deadline) return
+    watch()
   }
 }

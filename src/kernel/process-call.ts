@@ -16,6 +16,8 @@ import { queueWork } from './workqueue.js'
 
 /** How long a blocked caller sleeps before it sees to the threads that its event loop cannot. */
 const BLOCKED_LOOK_MS = 20
+/** Generous for a launch under load; a process that exits waits no longer for it. */
+const LONGEST_FINISH_MS = 2_000
 
 export interface ProcessEvents {
   /** The exec has succeeded. */
@@ -129,6 +131,13 @@ export class ProcessCall implements Ending, DescriptorWaiter {
     if (pid === 0) return undefined
     this.#pid = pid
     return pid
+  }
+
+  /** The service is going: sees the exec through, if a khelper can get to it. */
+  finishLaunch(): void {
+    if (this.#slot === undefined) return
+    const { memory } = this.#host.caller
+    awaitExec(memory, memory.slot(this.#slot), () => {}, LONGEST_FINISH_MS)
   }
 
   /** @returns whether there was a process to signal; waits for the exec before it looks */

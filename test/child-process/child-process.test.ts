@@ -8,6 +8,7 @@ import { once } from 'node:events'
 import { test } from 'node:test'
 import { promisify } from 'node:util'
 import { Worker } from 'node:worker_threads'
+import { eventually, openFds } from '../helpers/resources.js'
 
 // Node marks a promisified function as its own promisified form: that must not be followed for ever.
 promisify(native.execFile)
@@ -88,6 +89,28 @@ test('in a worker thread', async () => {
   const exit = once(worker, 'exit')
   assert.deepEqual((await once(worker, 'message'))[0], ['from a worker\n', 'sync\n'])
   await exit
+})
+
+test('no descriptor is left behind, whatever became of the children', async () => {
+  const closed = (child: native.ChildProcess) =>
+    new Promise(resolve => child.on('error', () => {}).on('close', resolve))
+  // By then every khelper that will be there is there.
+  await Promise.all(Array.from({ length: 500 }, () => closed(dropIn.spawn('true'))))
+  const before = openFds()
+  for (let round = 0; round < 20; round += 1) {
+    await Promise.all([
+      closed(dropIn.spawn('cat', [], { stdio: ['ignore', 'pipe', 'pipe', 'pipe', 'pipe'] })),
+      closed(dropIn.spawn('no-such-program')),
+      closed(dropIn.spawn('true', [], { cwd: '/no/such/folder' })),
+      closed(dropIn.spawn('true', [], { stdio: ['inherit', 1, 2] })),
+      closed(dropIn.spawn('sleep', ['60'], { timeout: 5 })),
+    ])
+    assert.throws(() => dropIn.spawn('true', [], { stdio: ['pipe', 'pipe', 99_999] }), { code: 'EBADF' })
+    assert.throws(() => dropIn.spawn('true', [], { cwd: '/etc/passwd' }), { code: 'ENOTDIR' })
+    dropIn.spawnSync('cat', [], { input: 'x'.repeat(2_000_000) })
+    dropIn.spawnSync('no-such-program', [], { input: 'x'.repeat(2_000_000) })
+  }
+  await eventually('as many descriptors as before', () => openFds() === before)
 })
 
 test('hundreds at once: every one spawns, exits and closes', async () => {
