@@ -25,6 +25,7 @@ import {
 } from '../src/kernel/memory.js'
 import { loadNative } from '../src/kernel/native-loading.js'
 import type { KhelperData } from '../src/kernel/supervisor.js'
+import { tellFlushers } from '../src/kernel/workqueue.js'
 import { errno, loadLibc } from '../src/libc/index.js'
 
 /** Calls between two looks at what in-thread helpers have left to the event loop. */
@@ -94,10 +95,7 @@ function execute(slot: SlotIndex): Promise<void> | undefined {
 
 function executed(): void {
   if (Atomics.load(words, row + Khelper.CURRENT) !== 0) Atomics.store(words, row + Khelper.CURRENT, 0)
-  if (Atomics.load(words, memory.control(Control.FLUSHERS)) > 0) {
-    Atomics.add(words, memory.control(Control.FLUSHED), 1)
-    Atomics.notify(words, memory.control(Control.FLUSHED))
-  }
+  tellFlushers(memory)
 }
 
 const turnOfEventLoop = () => new Promise<void>(resolve => setImmediate(resolve))

@@ -28,6 +28,7 @@ import {
   stdioHasPath,
 } from '../kernel/memory.js'
 import { findProgram } from '../kernel/path-search.js'
+import { tellFlushers } from '../kernel/workqueue.js'
 import { errno } from '../libc/index.js'
 import { closeStdioFile, openStdioFile } from './stdio.js'
 import { type StringPayload, StringPayloadReader } from './string-payload.js'
@@ -87,10 +88,13 @@ export class ChildProcessLauncher {
   launch(slot: SlotIndex): void {
     const payload = this.#payload.read(slot)
     Atomics.add(this.#memory.words, this.#processes, 1)
-    this.#start(slot, payload).catch(error => {
-      if (error instanceof LaunchFailure) this.#fail(slot, error.error, error.step)
-      else this.#fail(slot, Math.abs(error?.errno ?? errno('EIO')), Step.EXECVE)
-    })
+    this.#start(slot, payload)
+      .catch(error => {
+        if (error instanceof LaunchFailure) this.#fail(slot, error.error, error.step)
+        else this.#fail(slot, Math.abs(error?.errno ?? errno('EIO')), Step.EXECVE)
+      })
+      // The khelper has told them when the call was not executed yet.
+      .finally(() => tellFlushers(this.#memory))
   }
 
   /** What descendants keep open is not waited for once their helper was to be ended. */

@@ -5,7 +5,7 @@
  * it executes the item. There is room for every slot at once, so queueing never fails.
  */
 import { Control, type Memory, Slot, type SlotIndex, SlotState } from './memory.js'
-import { until } from './wait-until.js'
+import { announce, until } from './wait-until.js'
 
 /**
  * Queues a set-up call, and wakes a khelper if one sleeps and none is looking for work. Everything written before it is seen by
@@ -62,6 +62,13 @@ export async function flushWorkqueue(memory: Memory): Promise<void> {
   } finally {
     Atomics.sub(words, memory.control(Control.FLUSHERS), 1)
   }
+}
+
+/** To be called when a call is not pending any more, by whoever made it so; for whom flushes wait. */
+export function tellFlushers(memory: Memory): void {
+  const { words } = memory
+  if (Atomics.load(words, memory.control(Control.FLUSHERS)) > 0)
+    announce(words, memory.control(Control.FLUSHED))
 }
 
 function isPending(memory: Memory, slot: SlotIndex): boolean {

@@ -87,6 +87,20 @@ test('flush with items continuously added returns after those that were there at
   assert.equal(kernel.stats().queued, 0)
 })
 
+for (const launcher of ['posix_spawn', 'child_process'] as const) {
+  test(`flush of a call that a khelper has taken up and that is not started yet, launcher ${launcher}`, async () => {
+    await using kernel = boot({ khelpers: 1, launcher })
+    for (const program of ['/bin/true', '/no/such/program']) {
+      for (let round = 0; round < 10; round += 1) {
+        const call = kernel.callUsermodehelper(program, ['x'], [], UMH_WAIT_PROC)
+        while (kernel.stats().queued > 0);
+        await kernel.flush()
+        await call
+      }
+    }
+  })
+}
+
 test('flush of an empty queue returns at once', async () => {
   const { memory } = make()
   await flushWorkqueue(memory)
