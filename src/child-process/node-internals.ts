@@ -58,7 +58,12 @@ export function readRequest(request: readonly unknown[]): NativeRequest | undefi
   if (request.length === 1 && typeof first === 'object' && first !== null) {
     const options = first as NativeRequest
     return Array.isArray(options.stdio) && typeof options.file === 'string'
-      ? { ...options, detached: Boolean(options.detached) }
+      ? {
+          ...options,
+          detached: Boolean(options.detached),
+          uid: given(options.uid),
+          gid: given(options.gid),
+        }
       : undefined
   }
   if (request.length !== POSITIONS || typeof first !== 'string') return undefined
@@ -77,5 +82,5 @@ export function readRequest(request: readonly unknown[]): NativeRequest | undefi
   return { file, args, cwd, envPairs, stdio, detached, uid: given(uid), gid: given(gid) }
 }
 
-const given = (id: number | undefined): number | undefined =>
+const given = (id: number | null | undefined): number | undefined =>
   id === undefined || id === null || id < 0 ? undefined : id

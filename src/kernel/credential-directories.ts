@@ -98,7 +98,7 @@ export class CredentialDirectories {
 
   #removeEnded(): void {
     for (const [path, { pid, start }] of this.#left) {
-      if (start !== undefined && startOf(pid) === start) continue
+      if (!hasGone(pid, start)) continue
       rmSync(path, { recursive: true, force: true })
       this.#left.delete(path)
     }
@@ -122,9 +122,9 @@ export class CredentialDirectories {
 /** Removes what services of this user have left behind that have gone. */
 export function removeLeftCredentials(): void {
   const folder = place()
-  for (const name of readdirSync(folder)) {
+  for (const name of names(folder)) {
     const [, pid, start] = NAME.exec(name) ?? []
-    if (pid === undefined || start === undefined || startOf(Number(pid)) === Number(start)) continue
+    if (pid === undefined || start === undefined || !hasGone(Number(pid), Number(start))) continue
     const path = join(folder, name)
     try {
       const stat = lstatSync(path)
@@ -133,6 +133,26 @@ export function removeLeftCredentials(): void {
     } catch {
       // Another boot was faster.
     }
+  }
+}
+
+function names(folder: string): string[] {
+  try {
+    return readdirSync(folder)
+  } catch {
+    return []
+  }
+}
+
+/** Whether a process has ended: its pid is nobody's, or, where /proc tells, another's. */
+function hasGone(pid: number, start: number | undefined): boolean {
+  const now = startOf(pid)
+  if (now !== undefined) return now !== start
+  try {
+    process.kill(pid, 0)
+    return false
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'ESRCH'
   }
 }
 

@@ -5,6 +5,7 @@
  */
 import { Completion } from '../atomics-sync/index.js'
 import { errno } from '../libc/index.js'
+import { awaitExec } from './await-exec.js'
 import type { CallSpec } from './call-spec.js'
 import { type Captured, takeCapturedNow } from './captured.js'
 import { UMH_WAIT_PROC } from './constants.js'
@@ -83,7 +84,7 @@ export function runSync(
       if (timedOut || performance.now() < deadline) continue
       timedOut = true
       Atomics.store(words, row + Slot.KILLED, 1)
-      signaller.signalCall(slot, spec.killSignal ?? 0, () => {})
+      signaller.signalCall(slot, spec.killSignal ?? 0, () => awaitExec(memory, row, watch))
     }
     return {
       retval: words[row + Slot.RETVAL] ?? 0,

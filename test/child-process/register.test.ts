@@ -142,6 +142,18 @@ test('pid, once asked for, is that of the running child; a listener that throws 
   )
 })
 
+test('spawnSync whose time is over before the first khelper is up', () => {
+  assert.equal(
+    run(
+      'timeout.mjs',
+      `import { spawnSync } from 'node:child_process'
+       const { error, signal, status } = spawnSync('sleep', ['60'], { timeout: 1 })
+       console.log(error.code, signal, status)`,
+    ),
+    'ETIMEDOUT SIGTERM null',
+  )
+})
+
 test('asynchronous context: AsyncLocalStorage reaches the events', () => {
   assert.equal(
     run(
