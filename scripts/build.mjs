@@ -14,7 +14,12 @@ const ENTRIES = [
   'src/child-process.ts',
   'src/register.ts',
 ]
-const THREADS = ['workers/khelper.ts', 'workers/wait-for-helper.ts']
+const THREADS = [
+  'workers/khelper.ts',
+  'workers/wait-for-helper.ts',
+  'workers/modprobe.ts',
+  'workers/poweroff.ts',
+]
 const COMMAND = 'dist/src/cli/main.js'
 /** As deep as the sources that they are made of, which name the threads' files relative to their own. */
 const CHUNKS = 'src/chunks'

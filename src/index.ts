@@ -17,7 +17,7 @@ export {
   UMH_WAIT_PROC,
   type WaitMode,
 } from './kernel/constants.js'
-export { HelperError } from './kernel/errors.js'
+export { HelperError, SystemError } from './kernel/errors.js'
 export {
   attach,
   type BootOptions,
@@ -28,6 +28,7 @@ export {
   type LauncherInfo,
 } from './kernel/kernel.js'
 export { Keyring } from './kernel/keyring.js'
+export type { ProcFile, ProcTree } from './kernel/proc/tree.js'
 export type {
   Helper,
   HelperInput,

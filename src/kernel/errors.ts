@@ -1,7 +1,7 @@
 /**
  * The one place that makes errors.
  */
-import { errno, errnoName } from '../libc/errno.js'
+import { type ErrnoName, errno, errnoName } from '../libc/errno.js'
 import { Step } from './memory.js'
 import type { Rusage } from './run/types.js'
 
@@ -59,6 +59,41 @@ export const infoUsed = (path: string | null) =>
   )
 
 export const unsupported = (what: string) => withCode(new Error(what), 'ERR_KHELPER_UNSUPPORTED')
+
+/** What a `SystemError` is about. */
+export interface SystemErrorDetails {
+  /** The operation that failed, under Linux's name. */
+  readonly syscall?: string
+  readonly path?: string
+  readonly cause?: unknown
+  /** What the C function gives, where that is not `errno`. */
+  readonly retval?: number
+}
+
+/**
+ * What an application of the kernel (modules, keys, events, …) refuses or could not do, as Linux would: `code` is the
+ * error's name, `errno` its negative number, `retval` what the function of that name in `khelper/linux` gives.
+ */
+export class SystemError extends Error {
+  override readonly name = 'SystemError'
+  readonly code: string
+  readonly errno: number
+  readonly retval: number
+  declare readonly syscall?: string
+  declare readonly path?: string
+
+  /** @param message what was tried, what stood in the way, and what to do if that is known; `code` is put before it */
+  constructor(code: ErrnoName, message: string, details: SystemErrorDetails = {}) {
+    super(`${code}: ${message}`, details.cause === undefined ? undefined : { cause: details.cause })
+    this.code = code
+    this.errno = -errno(code)
+    this.retval = details.retval ?? this.errno
+    for (const key of ['syscall', 'path'] as const) {
+      const value = details[key]
+      if (value !== undefined) Object.defineProperty(this, key, { value, enumerable: true })
+    }
+  }
+}
 
 /** All that is known of a helper that did not do what was asked. */
 export interface HelperErrorDetails {

@@ -42,6 +42,9 @@ import {
   type SlotIndex,
 } from './memory.js'
 import { loadNative } from './native-loading.js'
+import { defineKernelFiles } from './proc/khelper-files.js'
+import { defineSysctls } from './proc/sysctls.js'
+import { ProcTree } from './proc/tree.js'
 import { ProcessCall, type ProcessEvents, type ProcessHost } from './process-call.js'
 import type { TreeKill } from './process-tree.js'
 import { run } from './run/run.js'
@@ -153,6 +156,9 @@ export class Kernel implements AsyncDisposable {
   /** For what a kernel asks of its khelpers itself. */
   readonly #direct: DirectCalls
   readonly #handle: KernelHandle
+  /** Files by path, as Linux shows them in /proc: sysctls, what the kernel is doing, what its applications hold. */
+  readonly proc = new ProcTree()
+  readonly #endings = new Set<() => void | Promise<void>>()
   #shutdown: Promise<void> | undefined
 
   /** @internal `boot` and `attach` make kernels. */
@@ -178,6 +184,8 @@ export class Kernel implements AsyncDisposable {
       () => home.watch(),
       () => this.#closed,
     )
+    defineSysctls(this.proc, this)
+    defineKernelFiles(this.proc, memory, () => this.stats())
   }
 
   get #closed(): boolean {
@@ -500,7 +508,17 @@ export class Kernel implements AsyncDisposable {
     return this.#shutdown
   }
 
+  /**
+   * Has a function called when the kernel is shut down, before the calls in flight are waited for.
+   * @returns takes it back
+   */
+  onShutdown(ending: () => void | Promise<void>): () => void {
+    this.#endings.add(ending)
+    return () => this.#endings.delete(ending)
+  }
+
   async #stop(): Promise<void> {
+    await Promise.all([...this.#endings].map(ending => ending()))
     this.#caller.dropUnqueued()
     await this.#caller.idle()
     this.#caller.close()

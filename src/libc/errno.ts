@@ -5,6 +5,10 @@ import { constants } from 'node:os'
 
 /** Numbers that `os.constants.errno` leaves out, with Linux's values. */
 const LINUX_ONLY = {
+  ENOKEY: 126,
+  EKEYEXPIRED: 127,
+  EKEYREVOKED: 128,
+  EKEYREJECTED: 129,
   EOWNERDEAD: 130,
   /** Kernel internal: a wait was broken by a signal. */
   ERESTARTSYS: 512,
