@@ -1,6 +1,7 @@
 /**
  * khelper: runs programs and worker code from Node.js the way the Linux kernel calls user space.
  */
+export { type BootOptions, boot } from './boot.js'
 export type { HelperContext, HelperMain } from './exec/in-thread.js'
 export {
   type DisableDepth,
@@ -20,8 +21,6 @@ export {
 export { HelperError, SystemError } from './kernel/errors.js'
 export {
   attach,
-  type BootOptions,
-  boot,
   type Kernel,
   type KernelHandle,
   type KernelStats,

@@ -3,6 +3,7 @@
  */
 
 import { mkdtempSync, rmSync } from 'node:fs'
+import type { Socket } from 'node:net'
 import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Writable } from 'node:stream'
@@ -158,6 +159,7 @@ export class Kernel implements AsyncDisposable {
   readonly #handle: KernelHandle
   /** Files by path, as Linux shows them in /proc: sysctls, what the kernel is doing, what its applications hold. */
   readonly proc = new ProcTree()
+  readonly #preparations: Promise<unknown>[] = []
   readonly #endings = new Set<() => void | Promise<void>>()
   #shutdown: Promise<void> | undefined
 
@@ -197,7 +199,12 @@ export class Kernel implements AsyncDisposable {
 
   /** Resolves when the khelper threads that start at once are up. Calls need not wait for it: they wait in the queue. */
   get ready(): Promise<void> {
-    return this.#home.ready.then(() => {})
+    return Promise.all([this.#home.ready, ...this.#preparations]).then(() => {})
+  }
+
+  /** @internal What `ready` waits for, too. */
+  prepare(preparation: Promise<unknown>): void {
+    this.#preparations.push(preparation)
   }
 
   /** How programs are started, and why so. */
@@ -492,6 +499,14 @@ export class Kernel implements AsyncDisposable {
       signaller: this.#signaller,
       watch: () => this.#home.watch(),
     }
+  }
+
+  /** @internal Who is at the other end of a Unix socket, where the system tells. */
+  peerOf(socket: Socket): { readonly pid: number; readonly uid: number; readonly gid: number } | undefined {
+    const { _handle: handle } = socket as unknown as { readonly _handle?: { readonly fd?: number } }
+    const { fd } = handle ?? {}
+    const peer = fd === undefined ? undefined : this.#caller.libc?.peerCredentials(fd)
+    return typeof peer === 'object' ? peer : undefined
   }
 
   /** @internal The C library, where programs are started by posix_spawn. */

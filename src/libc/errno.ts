@@ -32,3 +32,8 @@ export function errno(name: ErrnoName): number {
 export function errnoName(number: number): string {
   return names.get(Math.abs(number)) ?? `E${Math.abs(number)}`
 }
+
+/** A string as the name of an error number, `undefined` if the platform has none of that name. */
+export function knownName(name: string | undefined): ErrnoName | undefined {
+  return name !== undefined && name in numbers ? (name as ErrnoName) : undefined
+}

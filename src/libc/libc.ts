@@ -25,6 +25,10 @@ const F_GETFL = 3
 const F_SETFL = 4
 const F_DUPFD_CLOEXEC = 1030
 const F_SETPIPE_SZ = 1031
+const SOL_SOCKET = 1
+const SO_PEERCRED = 17
+/** struct ucred: pid, uid, gid. */
+const UCRED_WORDS = 3
 const SEEK_END = 2
 const SPLICE_F_MOVE = 1
 const SPLICE_F_NONBLOCK = 2
@@ -77,6 +81,8 @@ export class Libc {
   readonly #kill
   readonly #gettid
   readonly #lseek
+  /** Made when it is first needed: every thread loads this file, and one of them asks for peers. */
+  #getsockopt: ReturnType<Library['func']> | undefined
   readonly #event = new Uint8Array(EPOLL_EVENT_BYTES)
   readonly #eventView = new DataView(this.#event.buffer)
   readonly #status = new Int32Array(1)
@@ -261,6 +267,20 @@ export class Libc {
 
   kill(pid: number, signal: number): number {
     return this.#result(this.#kill(pid, signal))
+  }
+
+  /** Who was at the other end of a Unix socket when it was connected; -errno if it is none. */
+  peerCredentials(
+    socket: number,
+  ): { readonly pid: number; readonly uid: number; readonly gid: number } | number {
+    const ucred = new Uint32Array(UCRED_WORDS)
+    const length = new Uint32Array([ucred.byteLength])
+    const getsockopt = this.#getsockopt ?? this.library.func('int getsockopt(int, int, int, void *, void *)')
+    this.#getsockopt = getsockopt
+    const result = this.#result(getsockopt(socket, SOL_SOCKET, SO_PEERCRED, ucred, length))
+    if (result < 0) return result
+    const [pid = 0, uid = 0, gid = 0] = ucred
+    return { pid, uid, gid }
   }
 
   gettid(): number {

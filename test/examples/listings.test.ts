@@ -4,8 +4,6 @@
 import assert from 'node:assert/strict'
 import { existsSync } from 'node:fs'
 import { after, test } from 'node:test'
-import * as listing2 from '../../examples/listing-2.js'
-import * as listing3 from '../../examples/listing-3.js'
 import {
   call_usermodehelper,
   call_usermodehelper_exec,
@@ -30,17 +28,32 @@ import {
 
 after(shutdown_default_kernel)
 
-for (const [name, listing] of [
-  ['listing 2: setup, then exec', listing2],
-  ['listing 3: a single call', listing3],
-] as const) {
-  const skip = existsSync('/usr/bin/logger') ? false : 'there is no /usr/bin/logger here'
-  test(`${name} runs /usr/bin/logger and gives its status`, { skip }, async () => {
-    assert.equal(await listing.init(), 0)
-    listing.exit()
-    assert.equal(listing.license, 'GPL')
-  })
+interface Listings {
+  umh_test_setup_and_exec(): Promise<number>
+  umh_test(): Promise<number>
+  init(): Promise<number>
+  exit(): void
+  readonly license: string
 }
+
+const skip = existsSync('/usr/bin/logger') ? false : 'there is no /usr/bin/logger here'
+const load = async () =>
+  (await import(new URL('../../../examples/umh_test.js', import.meta.url).href)) as Listings
+
+test('listing 2, setup, then exec, runs /usr/bin/logger and gives its status', { skip }, async () => {
+  assert.equal(await (await load()).umh_test_setup_and_exec(), 0)
+})
+
+test('listing 3, a single call, runs /usr/bin/logger and gives its status', { skip }, async () => {
+  assert.equal(await (await load()).umh_test(), 0)
+})
+
+test('the module of both listings is a module of the kernel', { skip }, async () => {
+  const module = await load()
+  assert.equal(await module.init(), 0)
+  module.exit()
+  assert.equal(module.license, 'GPL')
+})
 
 test('the C names take vectors that end with NULL, and give the kernel’s results', async () => {
   const argv = ['sh', '-c', 'exit 2', null, 'not an argument']

@@ -1,0 +1,266 @@
+/**
+ * Loads and unloads modules: init_module and delete_module, as in Linux 6.17, kernel/module/main.c.
+ *
+ * One thing stands in another order than there: a module's name is taken before its file is run. To run it is to run
+ * its code, and a second copy of a module that is loaded already has no business to.
+ */
+import { SystemError } from '../../kernel/errors.js'
+import type { Kernel } from '../../kernel/kernel.js'
+import { readSysctl } from '../../kernel/proc/sysctls.js'
+import { type ErrnoName, errnoName, knownName } from '../../libc/errno.js'
+import { Module, ModuleState } from './module.js'
+import { listOf, type ModuleContext } from './module-exports.js'
+import { findModule, importModule, MODULE_NAME_BYTES } from './module-file.js'
+import { parseArguments, sameName } from './parameters.js'
+import { SymbolTable } from './symbols.js'
+
+/** How long a module waits for one that it uses and that is still coming, in milliseconds. */
+const DEPENDENCY_TIMEOUT = 30_000
+/** How long an unload waits for exit, in milliseconds: Linux has no bound, and no way out of it. */
+const EXIT_TIMEOUT = 30_000
+
+export interface InsmodOptions {
+  /** Breaks the wait for another load of the same module: EINTR. */
+  readonly signal?: AbortSignal
+}
+
+export interface RmmodOptions {
+  /** Removes a module that is in use, or has init and no exit (O_TRUNC); what uses it is on its own then. */
+  readonly force?: boolean
+}
+
+/** Periods that tests shorten, in milliseconds. */
+export interface LoaderPeriods {
+  readonly dependency?: number
+  readonly exit?: number
+}
+
+export class ModuleLoader {
+  readonly #kernel: Kernel
+  readonly #modules = new Map<string, Module>()
+  readonly symbols = new SymbolTable()
+  readonly #dependencyTimeout: number
+  readonly #exitTimeout: number
+  /** Told of each module that has become LIVE, and that has gone. */
+  onEvent: ((action: 'add' | 'remove', module: Module) => void) | undefined
+
+  constructor(kernel: Kernel, periods: LoaderPeriods = {}) {
+    this.#kernel = kernel
+    this.#dependencyTimeout = periods.dependency ?? DEPENDENCY_TIMEOUT
+    this.#exitTimeout = periods.exit ?? EXIT_TIMEOUT
+  }
+
+  /** In the order in which they were loaded, those included that are on their way. */
+  get modules(): readonly Module[] {
+    return [...this.#modules.values()]
+  }
+
+  find(name: string): Module | undefined {
+    return this.#modules.get(sameName(name))
+  }
+
+  /** @throws SystemError EPERM, ENOENT, ENOEXEC, EEXIST, EBUSY, EINTR, EINVAL, or what its init gave */
+  async init(file: string | URL, args: string, { signal }: InsmodOptions = {}): Promise<Module> {
+    this.#permitted('init_module')
+    const found = await findModule(file)
+    await this.#nameFree(found.name, signal)
+    const module = new Module(found.name, found.url, found.size)
+    this.#modules.set(module.name, module)
+    try {
+      module.form(await importModule(found))
+      await this.#link(module)
+      module.state = ModuleState.COMING
+      this.#setParameters(module, args)
+      await this.#run(module)
+    } catch (error) {
+      this.#free(module)
+      throw error
+    }
+    module.state = ModuleState.LIVE
+    module.put()
+    this.onEvent?.('add', module)
+    return module
+  }
+
+  /** @throws SystemError EPERM, ENOENT, EAGAIN (which is EWOULDBLOCK: it is in use), EBUSY */
+  async delete(name: string, { force = false }: RmmodOptions = {}): Promise<void> {
+    const call = { syscall: 'delete_module' }
+    this.#permitted('delete_module')
+    const length = Buffer.byteLength(name)
+    const module = length === 0 || length >= MODULE_NAME_BYTES ? undefined : this.find(name)
+    if (module === undefined || module.state === ModuleState.UNFORMED) {
+      throw new SystemError('ENOENT', `module ${name} is not loaded`, call)
+    }
+    if (module.holders.size > 0) {
+      const users = [...module.holders].map(holder => holder.name).join(', ')
+      throw new SystemError('EAGAIN', `module ${module.name} is in use by: ${users}`, call)
+    }
+    if (module.state !== ModuleState.LIVE) {
+      throw new SystemError('EBUSY', `module ${module.name} is ${module.state}`, call)
+    }
+    if (module.permanent && !force) {
+      throw new SystemError('EBUSY', `module ${module.name} has no exit and stays for ever`, call)
+    }
+    if (!module.tryStop()) {
+      if (!force) throw new SystemError('EAGAIN', `module ${module.name} is in use`, call)
+      module.taints.add('R')
+      module.forceStop()
+    }
+    module.state = ModuleState.GOING
+    const gone = this.#exit(module).finally(() => {
+      this.#free(module)
+      this.onEvent?.('remove', module)
+    })
+    if (!(await inTime(gone, this.#exitTimeout))) {
+      throw new SystemError(
+        'EBUSY',
+        `module ${module.name} has not come back from its exit; it is still going`,
+        call,
+      )
+    }
+  }
+
+  /** Unloads all, users before what they use; what refuses is left. */
+  async deleteAll(): Promise<void> {
+    for (const module of this.modules.toReversed()) {
+      if (module.state !== ModuleState.LIVE || module.context === undefined) continue
+      module.state = ModuleState.GOING
+      await inTime(
+        this.#exit(module).finally(() => this.#free(module)),
+        this.#exitTimeout,
+      )
+    }
+  }
+
+  #permitted(syscall: string): void {
+    if (readSysctl(this.#kernel, 'kernel/modules_disabled') === '1') {
+      throw new SystemError('EPERM', 'modules are disabled for good (kernel.modules_disabled)', { syscall })
+    }
+  }
+
+  /** Waits until nobody else is loading a module of that name. */
+  async #nameFree(name: string, signal: AbortSignal | undefined): Promise<void> {
+    const call = { syscall: 'init_module' }
+    const other = this.#modules.get(name)
+    if (other === undefined) return
+    if (other.state === ModuleState.UNFORMED || other.state === ModuleState.COMING) {
+      const settled = () => other.state === ModuleState.LIVE || this.#modules.get(name) !== other
+      if (!(await other.until(settled, 0, signal))) {
+        throw new SystemError('EINTR', `the wait for another load of module ${name} was broken off`, call)
+      }
+      if (this.#modules.get(name) !== other) {
+        throw new SystemError('EBUSY', `module ${name} was being loaded, which came to nothing`, call)
+      }
+    }
+    if (other.state === ModuleState.GOING) {
+      throw new SystemError('EBUSY', `module ${name} is on its way out`, call)
+    }
+    throw new SystemError('EEXIST', `module ${name} is loaded already`, call)
+  }
+
+  /** Takes what the module uses, and offers what it exports. */
+  async #link(module: Module): Promise<void> {
+    const call = { syscall: 'init_module' }
+    for (const name of listOf(module.exports.depends)) {
+      const other = this.find(name)
+      if (other === undefined || other.state === ModuleState.UNFORMED) {
+        throw new SystemError('ENOENT', `module ${module.name} depends on ${name}, which is not loaded`, call)
+      }
+      const settled = () => other.state !== ModuleState.COMING
+      if (!(await other.until(settled, this.#dependencyTimeout))) {
+        throw new SystemError(
+          'EBUSY',
+          `module ${module.name} depends on ${name}, whose init has not come back`,
+          call,
+        )
+      }
+      module.use(other)
+    }
+    const duplicate = this.symbols.add(module.exports.symbols ?? {}, module)
+    if (duplicate !== undefined) {
+      throw new SystemError(
+        'ENOEXEC',
+        `module ${module.name} exports ${duplicate.name}, which ${duplicate.owner ?? 'the kernel'} exports already`,
+        call,
+      )
+    }
+  }
+
+  #setParameters(module: Module, args: string): void {
+    const failure = parseArguments(module.parameters, args, message =>
+      process.emitWarning(`module ${module.name}: ${message}`, 'khelper'),
+    )
+    if (failure === undefined) return
+    throw new SystemError(failure.code, `module ${module.name}: ${failure.message}`, {
+      syscall: 'init_module',
+    })
+  }
+
+  async #run(module: Module): Promise<void> {
+    const context: ModuleContext = {
+      kernel: this.#kernel,
+      module,
+      params: module.params,
+      symbols: this.symbols.view(module),
+    }
+    module.context = context
+    module.tryGet()
+    let result: unknown
+    try {
+      result = await module.exports.init?.(context)
+    } catch (error) {
+      const thrown = error as NodeJS.ErrnoException | undefined
+      const message = `module ${module.name}: its init has thrown: ${thrown?.message ?? String(error)}`
+      throw new SystemError(codeOf(thrown), message, { syscall: 'init_module', cause: error })
+    }
+    if (result !== undefined && (typeof result !== 'number' || !Number.isInteger(result))) {
+      throw new SystemError('EINVAL', `module ${module.name}: its init must give a number, or nothing`, {
+        syscall: 'init_module',
+      })
+    }
+    if (result !== undefined && result < 0) {
+      const message = `module ${module.name}: its init gave ${result} (${errnoName(result)})`
+      throw new SystemError(knownName(errnoName(result)) ?? 'EINVAL', message, {
+        syscall: 'init_module',
+        retval: result,
+      })
+    }
+    if (result !== undefined && result > 0) {
+      process.emitWarning(
+        `module ${module.name}: its init gave ${result}, and should give 0 or -E…`,
+        'khelper',
+      )
+    }
+  }
+
+  async #exit(module: Module): Promise<void> {
+    try {
+      if (module.context !== undefined) await module.exports.exit?.(module.context)
+    } catch (error) {
+      const message = error instanceof Error ? error.message : String(error)
+      process.emitWarning(`module ${module.name}: its exit has thrown: ${message}`, 'khelper')
+    }
+  }
+
+  #free(module: Module): void {
+    this.symbols.remove(module)
+    module.unuse()
+    if (this.#modules.get(module.name) === module) this.#modules.delete(module.name)
+    module.state = ModuleState.UNFORMED
+  }
+}
+
+/** What init threw, as an error number: its own code where it is one. */
+function codeOf(error: NodeJS.ErrnoException | undefined): ErrnoName {
+  return (typeof error?.errno === 'number' ? knownName(error.code) : undefined) ?? 'EFAULT'
+}
+
+async function inTime(promise: Promise<void>, milliseconds: number): Promise<boolean> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<false>(resolve => {
+    timer = setTimeout(() => resolve(false), milliseconds)
+  })
+  const inTime = await Promise.race([promise.then(() => true), late])
+  clearTimeout(timer)
+  return inTime
+}

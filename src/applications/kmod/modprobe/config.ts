@@ -1,0 +1,141 @@
+/**
+ * Files of the kind of /etc/modprobe.d/*.conf, as modprobe.d(5) has them.
+ */
+import { readdirSync, readFileSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import { SystemError } from '../../../kernel/errors.js'
+import { sameName } from '../parameters.js'
+
+export interface SoftDependency {
+  readonly pre: readonly string[]
+  readonly post: readonly string[]
+}
+
+/** All that the files say, by module. */
+export interface ModprobeConfig {
+  readonly aliases: { readonly pattern: string; readonly module: string }[]
+  readonly options: Map<string, string[]>
+  readonly blacklist: Set<string>
+  readonly install: Map<string, string>
+  readonly remove: Map<string, string>
+  readonly softdeps: Map<string, SoftDependency>
+  /** Lines that were left out: `file:line: what is wrong`. */
+  readonly problems: string[]
+}
+
+export const emptyConfig = (): ModprobeConfig => ({
+  aliases: [],
+  options: new Map(),
+  blacklist: new Set(),
+  install: new Map(),
+  remove: new Map(),
+  softdeps: new Map(),
+  problems: [],
+})
+
+/**
+ * Reads configuration files, in the order of their names. A file of the same name in an earlier folder stands for those
+ * in later ones.
+ * @param places folders, whose *.conf are read, or files
+ * @throws SystemError for a place that cannot be read
+ */
+export function readConfig(places: readonly string[]): ModprobeConfig {
+  const config = emptyConfig()
+  const files = new Map<string, string>()
+  for (const place of places) {
+    for (const [name, file] of configFiles(place)) if (!files.has(name)) files.set(name, file)
+  }
+  for (const [, file] of [...files].sort(([a], [b]) => (a < b ? -1 : 1))) {
+    parseConfig(readFileSync(file, 'utf8'), file, config)
+  }
+  return config
+}
+
+function configFiles(place: string): (readonly [string, string])[] {
+  try {
+    if (!statSync(place).isDirectory()) return [[place, place]]
+    return readdirSync(place)
+      .filter(name => name.endsWith('.conf'))
+      .map(name => [name, join(place, name)] as const)
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code === 'EACCES' ? 'EACCES' : 'ENOENT'
+    throw new SystemError(code, `the configuration of modprobe cannot be read: ${place}`, {
+      path: place,
+      cause: error,
+    })
+  }
+}
+
+/** Adds what a file's text says; a line that does not parse is told of and left out. */
+export function parseConfig(text: string, file: string, config: ModprobeConfig): void {
+  for (const { number, line } of logicalLines(text)) {
+    const problem = parseLine(line, config)
+    if (problem !== undefined) config.problems.push(`${file}:${number}: ${problem}`)
+  }
+}
+
+/** A backslash before the end of a line joins the next one to it; `#` at the start makes a comment. */
+function* logicalLines(text: string): Generator<{ readonly number: number; readonly line: string }> {
+  const lines = text.split(/\r?\n/)
+  for (let at = 0; at < lines.length; at += 1) {
+    const number = at + 1
+    let line = lines[at] ?? ''
+    while (line.endsWith('\\') && at + 1 < lines.length) {
+      at += 1
+      line = line.slice(0, -1) + (lines[at] ?? '')
+    }
+    const trimmed = line.trim()
+    if (trimmed !== '' && !trimmed.startsWith('#')) yield { number, line: trimmed }
+  }
+}
+
+/** @returns what is wrong with it */
+function parseLine(line: string, config: ModprobeConfig): string | undefined {
+  const [directive = '', first, ...rest] = line.split(/\s+/)
+  const name = sameName(first ?? '')
+  const tail = /^\S+\s+\S+\s+([\s\S]+)$/.exec(line)?.[1]
+  switch (directive) {
+    case 'alias': {
+      const [module, ...more] = rest
+      if (first === undefined || module === undefined || more.length > 0) {
+        return "'alias' takes a pattern and the name of a module"
+      }
+      config.aliases.push({ pattern: sameName(first), module: sameName(module) })
+      return undefined
+    }
+    case 'options':
+      if (tail === undefined) return "'options' takes the name of a module and its parameters"
+      config.options.set(name, [...(config.options.get(name) ?? []), tail])
+      return undefined
+    case 'blacklist':
+      if (first === undefined || rest.length > 0) return "'blacklist' takes the name of a module"
+      config.blacklist.add(name)
+      return undefined
+    case 'install':
+    case 'remove':
+      if (tail === undefined) return `'${directive}' takes the name of a module and a command`
+      config[directive].set(name, tail)
+      return undefined
+    case 'softdep': {
+      const softdep = parseSoftdep(rest)
+      if (typeof softdep === 'string') return softdep
+      config.softdeps.set(name, softdep)
+      return undefined
+    }
+    default:
+      return `unknown directive '${directive}'; known are alias, options, blacklist, install, remove and softdep`
+  }
+}
+
+/** @returns what is wrong with it, if it is none */
+export function parseSoftdep(words: readonly string[]): SoftDependency | string {
+  const lists: { pre: string[]; post: string[] } = { pre: [], post: [] }
+  let list: string[] | undefined
+  for (const word of words) {
+    if (word === 'pre:') list = lists.pre
+    else if (word === 'post:') list = lists.post
+    else if (list === undefined) return "'softdep' takes the name of a module, then pre: and post: with names"
+    else list.push(sameName(word))
+  }
+  return list === undefined ? "'softdep' takes the name of a module, then pre: and post: with names" : lists
+}

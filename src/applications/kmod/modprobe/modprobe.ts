@@ -1,0 +1,254 @@
+/**
+ * Finds modules by name or alias and has the kernel load or unload them, with what they need: modprobe(8).
+ */
+import { spawnSync } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { SystemError } from '../../../kernel/errors.js'
+import { sameName } from '../parameters.js'
+import { emptyConfig, type ModprobeConfig, type SoftDependency } from './config.js'
+import { type IndexedModule, type ModuleIndex, matchesAlias } from './module-index.js'
+
+/** What modprobe asks of the kernel. */
+export interface ModuleSystemCalls {
+  initModule(path: string, params: string): Promise<void>
+  deleteModule(name: string): Promise<void>
+  modules(): Promise<readonly LoadedModule[]>
+}
+
+export interface LoadedModule {
+  readonly name: string
+  readonly references: number
+  readonly holders: readonly string[]
+}
+
+export interface ModprobeOptions {
+  readonly indexes: readonly ModuleIndex[]
+  readonly config?: ModprobeConfig
+  /** Where the modules are that come with khelper. */
+  readonly builtin: string
+  /** Blacklists are for names as well, not for aliases only. */
+  readonly useBlacklist?: boolean
+  /** A module that is loaded already is a failure, and one that is to be unloaded and is not there. */
+  readonly firstTime?: boolean
+  /** Commands of `install` and `remove` are not run. */
+  readonly ignoreCommands?: boolean
+  /** Only tells what would be done. */
+  readonly dryRun?: boolean
+  /** Told of each step. */
+  readonly told?: (step: string) => void
+  /** Unloading: how long to try again while the module is in use, in milliseconds. */
+  readonly wait?: number
+}
+
+const RETRY_FIRST = 10
+const RETRY_MOST = 1_000
+
+/** One thing to be done. */
+type Step =
+  | {
+      readonly kind: 'load'
+      readonly module: IndexedModule
+      readonly params: string
+      readonly optional: boolean
+    }
+  | { readonly kind: 'command'; readonly name: string; readonly command: string; readonly params: string }
+
+export class Modprobe {
+  readonly #calls: ModuleSystemCalls
+  readonly #options: ModprobeOptions
+  readonly #config: ModprobeConfig
+
+  constructor(calls: ModuleSystemCalls, options: ModprobeOptions) {
+    this.#calls = calls
+    this.#options = options
+    this.#config = options.config ?? emptyConfig()
+  }
+
+  /**
+   * Loads a module, what it needs, and what goes with it.
+   * @param params what is put behind the options of the configuration
+   * @throws SystemError ENOENT if there is none of that name; what the kernel refuses
+   */
+  async load(name: string, params = ''): Promise<void> {
+    for (const step of this.plan(name, params)) await this.#do(step, name)
+  }
+
+  /** What `load` would do, in its order. */
+  plan(name: string, params = ''): Step[] {
+    const steps: Step[] = []
+    for (const module of this.#find(name)) this.#add(module, name, params, steps, new Set(), false)
+    return steps
+  }
+
+  /**
+   * Unloads a module, and then what it needed and nobody else needs.
+   * @throws SystemError what the kernel refuses; ENOENT with `firstTime`
+   */
+  async unload(name: string): Promise<void> {
+    for (const module of this.#find(name)) {
+      const command = this.#options.ignoreCommands ? undefined : this.#config.remove.get(module.name)
+      if (command !== undefined) {
+        this.#run(module.name, command, '')
+        continue
+      }
+      const loaded = await this.#loaded(module.name)
+      if (loaded === undefined) {
+        if (this.#options.firstTime) throw new SystemError('ENOENT', `module ${module.name} is not loaded`)
+        continue
+      }
+      await this.#remove(module.name, this.#options.wait ?? 0)
+      for (const need of module.depends.toReversed()) {
+        const idle = await this.#loaded(need)
+        if (idle?.references === 0 && idle.holders.length === 0) await this.#remove(need, 0).catch(inUse)
+      }
+    }
+  }
+
+  /** The modules that a name stands for. */
+  #find(given: string): IndexedModule[] {
+    const name = sameName(given)
+    const byAlias = (aliases: readonly { readonly pattern: string; readonly module: string }[]) =>
+      aliases.filter(({ pattern }) => matchesAlias(pattern, name)).map(({ module }) => sameName(module))
+    const configured = byAlias(this.#config.aliases)
+    const direct = configured.length > 0 ? undefined : this.#module(name)
+    const { indexes, useBlacklist } = this.#options
+    const names =
+      direct !== undefined
+        ? [name]
+        : configured.length > 0
+          ? configured
+          : indexes.flatMap(index => byAlias(index.aliases))
+    const found = [...new Set(names)].flatMap(each => this.#module(each) ?? [])
+    if (found.length === 0) {
+      const places = indexes.map(index => index.directory).join(', ') || 'what comes with khelper'
+      throw new SystemError('ENOENT', `module ${given} not found in ${places}`)
+    }
+    return useBlacklist || direct === undefined
+      ? found.filter(module => !this.#config.blacklist.has(module.name))
+      : found
+  }
+
+  #module(name: string): IndexedModule | undefined {
+    for (const index of this.#options.indexes) {
+      const module = index.modules.get(name)
+      if (module !== undefined) return module
+    }
+    const path = join(this.#options.builtin, `${name}.js`)
+    if (/^\w+$/.test(name) && existsSync(path)) return { name, path, depends: [] }
+    // A module can be nothing but a command.
+    return this.#config.install.has(name) ? { name, path: '', depends: [] } : undefined
+  }
+
+  /** @param seen what is on its way in already: of a cycle of soft dependencies, each is loaded once */
+  #add(
+    module: IndexedModule,
+    asked: string,
+    params: string,
+    steps: Step[],
+    seen: Set<string>,
+    optional: boolean,
+  ): void {
+    if (seen.has(module.name)) return
+    seen.add(module.name)
+    const { pre, post } = this.#softdep(module.name)
+    for (const name of pre) this.#addOptional(name, steps, seen)
+    const command = this.#options.ignoreCommands ? undefined : this.#config.install.get(module.name)
+    const names = new Set([module.name, sameName(asked)])
+    const options = [...names].flatMap(name => this.#config.options.get(name) ?? [])
+    const line = [...options, params].filter(each => each !== '').join(' ')
+    if (command !== undefined) steps.push({ kind: 'command', name: module.name, command, params: line })
+    else {
+      for (const need of module.depends) {
+        const other = this.#module(need)
+        if (other === undefined) {
+          throw new SystemError('ENOENT', `module ${module.name} depends on ${need}, which is not there`)
+        }
+        this.#add(other, need, '', steps, seen, optional)
+      }
+      steps.push({ kind: 'load', module, params: line, optional })
+    }
+    for (const name of post) this.#addOptional(name, steps, seen)
+  }
+
+  #addOptional(name: string, steps: Step[], seen: Set<string>): void {
+    let found: IndexedModule[]
+    try {
+      found = this.#find(name)
+    } catch {
+      // It can do without.
+      return
+    }
+    for (const module of found) this.#add(module, name, '', steps, seen, true)
+  }
+
+  #softdep(name: string): SoftDependency {
+    const configured = this.#config.softdeps.get(name)
+    if (configured !== undefined) return configured
+    for (const index of this.#options.indexes) {
+      const softdep = index.softdeps.get(name)
+      if (softdep !== undefined) return softdep
+    }
+    return { pre: [], post: [] }
+  }
+
+  async #do(step: Step, asked: string): Promise<void> {
+    if (step.kind === 'command') return this.#run(step.name, step.command, step.params)
+    const { module, params, optional } = step
+    this.#options.told?.(['insmod', module.path, params].filter(word => word !== '').join(' '))
+    if (this.#options.dryRun) return
+    try {
+      await this.#calls.initModule(module.path, params)
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException
+      const wanted = sameName(asked) === module.name
+      if (code === 'EEXIST' && !(this.#options.firstTime && wanted)) return
+      if (!optional) throw error
+    }
+  }
+
+  /** The operator's own command, which is written for a shell. */
+  #run(name: string, command: string, params: string): void {
+    const line = command.replaceAll('$CMDLINE_OPTS', params)
+    this.#options.told?.(`install ${line}`)
+    if (this.#options.dryRun) return
+    const { status, error } = spawnSync('/bin/sh', ['-c', line], {
+      stdio: ['ignore', 'inherit', 'inherit'],
+      env: { ...process.env, MODPROBE_MODULE: name },
+    })
+    if (error !== undefined || status !== 0) {
+      throw new SystemError(
+        'EINVAL',
+        `the command for module ${name} has failed (${error?.message ?? status})`,
+        {
+          cause: error,
+        },
+      )
+    }
+  }
+
+  async #loaded(name: string): Promise<LoadedModule | undefined> {
+    return (await this.#calls.modules()).find(module => module.name === name)
+  }
+
+  async #remove(name: string, patience: number): Promise<void> {
+    this.#options.told?.(`rmmod ${name}`)
+    if (this.#options.dryRun) return
+    const deadline = performance.now() + patience
+    for (let pause = RETRY_FIRST; ; pause = Math.min(2 * pause, RETRY_MOST)) {
+      try {
+        await this.#calls.deleteModule(name)
+        return
+      } catch (error) {
+        const left = deadline - performance.now()
+        if ((error as NodeJS.ErrnoException).code !== 'EAGAIN' || left <= 0) throw error
+        await new Promise(resolve => setTimeout(resolve, Math.min(pause, left)))
+      }
+    }
+  }
+}
+
+/** Somebody has begun to use it meanwhile: it stays. */
+function inUse(error: NodeJS.ErrnoException): void {
+  if (error.code !== 'EAGAIN' && error.code !== 'EBUSY') throw error
+}

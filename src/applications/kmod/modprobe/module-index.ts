@@ -1,0 +1,109 @@
+/**
+ * What `khelper depmod` has found in a folder of modules: modules.dep, modules.alias and modules.softdep, in the formats
+ * of kmod's depmod.
+ */
+import { existsSync, readFileSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import { SystemError } from '../../../kernel/errors.js'
+import { moduleName } from '../module-file.js'
+import { sameName } from '../parameters.js'
+import { parseSoftdep, type SoftDependency } from './config.js'
+
+export const MODULES_DEP = 'modules.dep'
+export const MODULES_ALIAS = 'modules.alias'
+export const MODULES_SOFTDEP = 'modules.softdep'
+
+export interface IndexedModule {
+  readonly name: string
+  readonly path: string
+  /** All that it needs, in the order in which it is to be loaded. */
+  readonly depends: readonly string[]
+}
+
+export interface ModuleIndex {
+  readonly directory: string
+  readonly modules: ReadonlyMap<string, IndexedModule>
+  readonly aliases: readonly { readonly pattern: string; readonly module: string }[]
+  readonly softdeps: ReadonlyMap<string, SoftDependency>
+}
+
+interface Cached {
+  readonly stamp: string
+  readonly index: ModuleIndex
+}
+
+/** A helper thread looks for many modules in the same folders. */
+const cache = new Map<string, Cached>()
+
+/** @throws SystemError ENOENT where depmod has not been */
+export function readIndex(directory: string): ModuleIndex {
+  const stamp = stampOf(directory)
+  const known = cache.get(directory)
+  if (known?.stamp === stamp) return known.index
+  const index = parseIndex(directory, name => readFileSync(join(directory, name), 'utf8'))
+  cache.set(directory, { stamp, index })
+  return index
+}
+
+function stampOf(directory: string): string {
+  try {
+    const { mtimeMs, size, ino } = statSync(join(directory, MODULES_DEP))
+    return `${ino} ${mtimeMs} ${size}`
+  } catch (error) {
+    const path = join(directory, MODULES_DEP)
+    throw new SystemError('ENOENT', `there is no ${path}; 'khelper depmod ${directory}' writes it`, {
+      path,
+      cause: error,
+    })
+  }
+}
+
+function parseIndex(directory: string, read: (name: string) => string): ModuleIndex {
+  const modules = new Map<string, IndexedModule>()
+  for (const line of read(MODULES_DEP).split('\n')) {
+    const [path, needs] = line.split(/:\s*/, 2)
+    if (path === undefined || path === '' || path.startsWith('#')) continue
+    const name = moduleName(path)
+    // modules.dep has what is to be loaded last first.
+    const depends = (needs ?? '')
+      .split(' ')
+      .filter(need => need !== '')
+      .map(moduleName)
+      .reverse()
+    modules.set(name, { name, path: join(directory, path), depends })
+  }
+  const optional = (name: string): string[] =>
+    existsSync(join(directory, name)) ? read(name).split('\n') : []
+  const aliases = optional(MODULES_ALIAS).flatMap(line => {
+    const [, pattern, module] = /^alias (\S+) (\S+)$/.exec(line) ?? []
+    return pattern === undefined || module === undefined ? [] : [{ pattern, module }]
+  })
+  const softdeps = new Map<string, SoftDependency>()
+  for (const line of optional(MODULES_SOFTDEP)) {
+    const [directive, module = '', ...words] = line.split(' ')
+    const softdep = directive === 'softdep' ? parseSoftdep(words) : ''
+    if (typeof softdep === 'object') softdeps.set(sameName(module), softdep)
+  }
+  return { directory, modules, aliases, softdeps }
+}
+
+/** Whether a name is meant by an alias, as fnmatch(3): `*`, `?` and `[…]`. */
+export function matchesAlias(pattern: string, name: string): boolean {
+  let source = ''
+  for (let at = 0; at < pattern.length; at += 1) {
+    const character = pattern.charAt(at)
+    const set = character === '[' ? /^\[(!?)((?:\]|[^\]])[^\]]*)\]/.exec(pattern.slice(at)) : null
+    if (character === '*') source += '.*'
+    else if (character === '?') source += '.'
+    else if (set !== null) {
+      source += `[${set[1] === '!' ? '^' : ''}${(set[2] ?? '').replace(/[\\\]^]/g, '\\$&')}]`
+      at += set[0].length - 1
+    } else source += character.replace(/[\\^$.*+?()[\]{}|/]/g, '\\$&')
+  }
+  try {
+    return new RegExp(`^${source}$`, 's').test(name)
+  } catch {
+    // A set whose range runs backwards matches nothing.
+    return false
+  }
+}

@@ -1,0 +1,107 @@
+/**
+ * The other end of the socket: makes system calls of a service's kernel.
+ */
+import { connect, type Socket } from 'node:net'
+import { SystemError } from '../../kernel/errors.js'
+import { knownName } from '../../libc/errno.js'
+import { type Answer, format, LineReader, parseAnswer } from './protocol.js'
+
+export interface ClientOptions {
+  /** The socket. */
+  readonly socket: string
+  /** What a helper was given; without it the calls are an operator's. */
+  readonly authority?: string | undefined
+}
+
+interface Waiting {
+  resolve(result: unknown): void
+  reject(error: Error): void
+}
+
+export class SystemCallClient {
+  readonly #socket: Socket
+  readonly #path: string
+  readonly #authority: string | undefined
+  readonly #waiting = new Map<number, Waiting>()
+  #last = 0
+  #failure: SystemError | undefined
+
+  private constructor(socket: Socket, { socket: path, authority }: ClientOptions) {
+    this.#socket = socket
+    this.#path = path
+    this.#authority = authority
+    void this.#read()
+  }
+
+  /** @throws SystemError ENOENT, ECONNREFUSED, EACCES if there is no service, or it is not for us */
+  static connect(options: ClientOptions): Promise<SystemCallClient> {
+    return new Promise((resolve, reject) => {
+      const socket = connect(options.socket)
+      const failed = (error: NodeJS.ErrnoException) => {
+        const code = knownName(error.code) ?? 'EIO'
+        const message = `no service answers at ${options.socket}; it is opened by boot({ socket })`
+        reject(new SystemError(code, message, { syscall: 'connect', path: options.socket, cause: error }))
+      }
+      socket.once('error', failed)
+      socket.once('connect', () => {
+        socket.off('error', failed)
+        resolve(new SystemCallClient(socket, options))
+      })
+    })
+  }
+
+  /** @throws SystemError what the kernel refuses, or that the connection has ended */
+  call(call: string, ...args: readonly unknown[]): Promise<unknown> {
+    if (this.#failure !== undefined) return Promise.reject(this.#failure)
+    this.#last += 1
+    const id = this.#last
+    return new Promise((resolve, reject) => {
+      this.#waiting.set(id, { resolve, reject })
+      this.#socket.write(format({ id, call, args, authority: this.#authority }))
+    })
+  }
+
+  close(): void {
+    this.#socket.destroy()
+  }
+
+  [Symbol.dispose](): void {
+    this.close()
+  }
+
+  async #read(): Promise<void> {
+    const reader = new LineReader()
+    let cause: unknown
+    try {
+      for await (const chunk of this.#socket) {
+        for (const line of reader.push(chunk as Buffer)) this.#settle(parseAnswer(line))
+      }
+    } catch (error) {
+      cause = error
+    }
+    this.#failure ??= new SystemError('ECONNRESET', `the service has closed the connection: ${this.#path}`, {
+      path: this.#path,
+      cause,
+    })
+    for (const { reject } of this.#waiting.values()) reject(this.#failure)
+    this.#waiting.clear()
+  }
+
+  #settle(answer: Answer): void {
+    const error =
+      'error' in answer
+        ? new SystemError(knownName(answer.error.code) ?? 'EPROTO', withoutCode(answer.error.message), {
+            retval: answer.error.retval,
+          })
+        : undefined
+    // What answers no request is about the connection.
+    if (answer.id === 0) this.#failure = error
+    const waiting = this.#waiting.get(answer.id)
+    this.#waiting.delete(answer.id)
+    if (error !== undefined) waiting?.reject(error)
+    else waiting?.resolve('result' in answer ? answer.result : undefined)
+  }
+}
+
+/** The error puts its code before its message itself. */
+const withoutCode = (message: string): string => message.replace(/^E[A-Z0-9]+: /, '')

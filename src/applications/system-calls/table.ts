@@ -1,0 +1,54 @@
+/**
+ * The system calls, by name. What they are given comes from the other end of a socket.
+ */
+import { SystemError } from '../../kernel/errors.js'
+import type { Kernel } from '../../kernel/kernel.js'
+import { kmod } from '../kmod/index.js'
+import type { Subject } from './authority.js'
+
+type SystemCall = (kernel: Kernel, args: readonly unknown[], subject: Subject) => unknown
+
+/** O_TRUNC, which is how delete_module(2) is told to use force. */
+const O_TRUNC = 0o1000
+
+function text(args: readonly unknown[], index: number, name: string, otherwise?: string): string {
+  const value = args[index] ?? otherwise
+  if (typeof value === 'string') return value
+  throw new SystemError('EINVAL', `${name} must be a string`)
+}
+
+function number(args: readonly unknown[], index: number, name: string, otherwise?: number): number {
+  const value = args[index] ?? otherwise
+  if (typeof value === 'number' && Number.isSafeInteger(value)) return value
+  throw new SystemError('EINVAL', `${name} must be an integer`)
+}
+
+/** A relative path would be one of the service's. */
+function absolute(path: string): string {
+  if (path.startsWith('/') || path.startsWith('file:///')) return path
+  throw new SystemError('EINVAL', `a path must be absolute: ${path}`, { path })
+}
+
+/** Only /proc/sys: what else is in the tree is for reading. */
+function sysctlPath(name: string): string {
+  return name.startsWith('/proc/') ? name : `/proc/sys/${name.replaceAll('.', '/')}`
+}
+
+export const systemCallTable: Readonly<Record<string, SystemCall>> = {
+  init_module: async (kernel, args) => {
+    await kmod(kernel).insmod(absolute(text(args, 0, 'file')), text(args, 1, 'params', ''))
+    return 0
+  },
+  delete_module: async (kernel, args) => {
+    const flags = number(args, 1, 'flags', 0)
+    await kmod(kernel).rmmod(text(args, 0, 'name'), { force: (flags & O_TRUNC) !== 0 })
+    return 0
+  },
+  modules: kernel => kmod(kernel).lsmod(),
+  sysctl_read: (kernel, args) => kernel.proc.read(sysctlPath(text(args, 0, 'name'))),
+  sysctl_write: (kernel, args) => {
+    kernel.proc.write(sysctlPath(text(args, 0, 'name')), text(args, 1, 'value'))
+    return 0
+  },
+  sysctl_list: (kernel, args) => kernel.proc.list(sysctlPath(text(args, 0, 'name', '/proc/sys'))),
+}

@@ -1,0 +1,179 @@
+import assert from 'node:assert/strict'
+import { existsSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { after, test } from 'node:test'
+import { Kmod, kmod } from '../../../src/applications/kmod/index.js'
+import { depmod } from '../../../src/applications/kmod/modprobe/depmod.js'
+import { systemCalls } from '../../../src/applications/system-calls/index.js'
+import { boot } from '../../../src/kernel/kernel.js'
+import { errno } from '../../../src/libc/index.js'
+import { moduleFolder } from '../../helpers/modules.js'
+import { eventually } from '../../helpers/resources.js'
+import { inThreadHelper, temporary, write } from '../../helpers/temporary.js'
+
+const kernel = boot({ khelpers: 2 })
+after(() => kernel.shutdown())
+const modules = new Kmod(kernel, { allBusy: 50, duplicatesKept: 50 })
+const setModprobe = (path: string, of = kernel) => of.proc.write('/proc/sys/kernel/modprobe', path)
+
+/** A modprobe of the test's own, that is a program. */
+const program = (name: string, script: string) => write(name, `#!/bin/sh\n${script}\n`, 0o755)
+
+test('the default helper loads a module that is found by its name or an alias, with what it needs', async () => {
+  const own = boot({ khelpers: 2 })
+  const loaded = kmod(own)
+  const folder = moduleFolder({
+    'xfs.js': `export const license = 'GPL', alias = ['fs-xfs', 'fs-old*'], depends = 'libcrc'
+      export const init = () => 0; export const exit = () => {}`,
+    'lib/libcrc.js': `export const license = 'GPL'; export const init = () => 0; export const exit = () => {}`,
+  })
+  depmod(folder)
+  own.proc.write('/proc/sys/khelper/module_directory', folder)
+  await loaded.requestModule('fs-oldest')
+  assert.deepEqual(
+    loaded.lsmod().map(({ name, holders }) => [name, holders]),
+    [
+      ['libcrc', ['xfs']],
+      ['xfs', []],
+    ],
+  )
+  await loaded.requestModule('xfs')
+  await assert.rejects(loaded.requestModule('ext4'), { code: 'ENOENT', retval: 256 })
+  assert.equal(systemCalls(own).granted, 0, 'an authority ends with its helper')
+  await own.shutdown()
+})
+
+test('argv is the path, -q, -- and the name; the environment HOME, TERM and PATH, in this order, and then the authority', async () => {
+  const seen = temporary('modprobe.seen')
+  const path = inThreadHelper(
+    `import { writeFileSync } from 'node:fs'
+     export default (argv, envp) => writeFileSync(${JSON.stringify(seen)}, JSON.stringify({ argv, envp }))`,
+  )
+  setModprobe(path)
+  await modules.requestModule('-dangerous')
+  const { argv, envp } = JSON.parse(readFileSync(seen, 'utf8')) as Record<'argv' | 'envp', string[]>
+  assert.deepEqual(argv, [path, '-q', '--', '-dangerous'])
+  assert.deepEqual(envp.slice(0, 3), ['HOME=/', 'TERM=linux', 'PATH=/sbin:/usr/sbin:/bin:/usr/bin'])
+  assert.match(envp[3] ?? '', /^KHELPER_SOCKET=\//)
+  assert.match(envp[4] ?? '', /^KHELPER_AUTHORITY=/)
+  assert.equal(envp.length, 5)
+})
+
+test('modprobe exits with 1: 256 for who waits, 0 for who does not', async () => {
+  setModprobe('/bin/false')
+  assert.equal(await modules.requestRetval(true, 'none'), 256)
+  assert.equal(await modules.requestRetval(false, 'none'), 0)
+  await assert.rejects(modules.requestModule('none'), { code: 'ENOENT', retval: 256, path: '/bin/false' })
+})
+
+test('the path of modprobe is empty, or names nothing: -ENOENT', async () => {
+  setModprobe('')
+  assert.equal(await modules.requestRetval(true, 'any'), -errno('ENOENT'))
+  setModprobe('/no/such/modprobe')
+  assert.equal(await modules.requestRetval(true, 'any'), -errno('ENOENT'))
+  assert.equal(await modules.requestRetval(false, 'any'), -errno('ENOENT'))
+  await assert.rejects(modules.requestModule('any'), { code: 'ENOENT' })
+})
+
+test('a name of 56 bytes: -ENAMETOOLONG, and nothing runs; helpers disabled: -EBUSY', async () => {
+  setModprobe('/bin/true')
+  assert.equal(await modules.requestRetval(true, 'x'.repeat(55)), 0)
+  assert.equal(await modules.requestRetval(true, 'x'.repeat(56)), -errno('ENAMETOOLONG'))
+  await kernel.usermodehelperDisable()
+  assert.equal(await modules.requestRetval(true, 'any'), -errno('EBUSY'))
+  await kernel.usermodehelperEnable()
+  await assert.rejects(modules.requestModule(1 as unknown as string), { code: 'ERR_INVALID_ARG_TYPE' })
+})
+
+test('the wait for modprobe is broken off: -ERESTARTSYS, its slot is free again, and modprobe goes on', async () => {
+  const ended = temporary('went-on')
+  setModprobe(program('slow-modprobe', `while [ ! -e ${ended}.go ]; do sleep 0.01; done; : > ${ended}`))
+  const controller = new AbortController()
+  const requests = Array.from({ length: 50 }, () =>
+    modules.requestRetval(true, 'slow', { signal: controller.signal }),
+  )
+  await eventually('all are running', () => kernel.stats().processes >= 50)
+  assert.equal(
+    await modules.requestRetval(true, 'one-more'),
+    -errno('ETIME'),
+    'the 51st waits for its turn, and not for ever',
+  )
+  controller.abort()
+  for (const retval of await Promise.all(requests)) assert.equal(retval, -errno('ERESTARTSYS'))
+  setModprobe('/bin/true')
+  assert.equal(await modules.requestRetval(true, 'next'), 0)
+  write('went-on.go', '')
+  await eventually('modprobe has gone on', () => existsSync(ended) && kernel.stats().processes === 0)
+})
+
+test('tryThenRequestModule gives the second look, and none is asked for where the first finds something', async () => {
+  setModprobe('/bin/true')
+  let looks = 0
+  const found = await modules.tryThenRequestModule(() => (looks++ === 0 ? undefined : 'there'), 'late')
+  assert.equal(found, 'there')
+  assert.equal(looks, 2)
+  setModprobe('/no/such')
+  assert.equal(await modules.tryThenRequestModule(() => 'at once', 'any'), 'at once')
+  assert.equal(
+    await modules.tryThenRequestModule(() => null, 'any'),
+    null,
+    'what became of the request is not looked at',
+  )
+})
+
+test('duplicates: one modprobe for all who wait at once, and what came of it stands for a while', async () => {
+  const own = boot({ khelpers: 2 })
+  const suppressing = new Kmod(own, { duplicatesKept: 50 })
+  own.proc.write('/proc/sys/khelper/module_autoload_dups', '1')
+  const log = temporary('dups')
+  setModprobe(program('dup-modprobe', `echo x >> ${log}; exit 1`), own)
+  const runs = () => readFileSync(log, 'utf8').length / 2
+  const results = await Promise.all(Array.from({ length: 10 }, () => suppressing.requestRetval(true, 'same')))
+  assert.deepEqual(new Set(results), new Set([256]))
+  assert.equal(runs(), 1)
+  assert.equal(await suppressing.requestRetval(false, 'same'), 0, 'who does not wait has 0 at once')
+  assert.equal(runs(), 1)
+  const broken = suppressing.requestRetval(true, 'same', { signal: AbortSignal.abort() })
+  assert.equal(await broken, -errno('ERESTARTSYS'))
+  assert.equal(await suppressing.requestRetval(false, 'first-nowait'), 0)
+  assert.equal(await suppressing.requestRetval(true, 'first-nowait'), 256)
+  await eventually('its two helpers', () => runs() === 3)
+  await new Promise<void>(resolve => {
+    const look = async () => {
+      await suppressing.requestRetval(true, 'same')
+      if (runs() === 3) setTimeout(look, 5)
+      else resolve()
+    }
+    void look()
+  })
+  assert.equal(runs(), 4, 'when its time is over, modprobe is run again')
+  await own.shutdown()
+})
+
+test('a program as modprobe loads the module itself, with the authority that it is given', async () => {
+  const folder = moduleFolder({
+    'mine.js': `export const license = 'GPL'; export const init = () => 0; export const exit = () => {}`,
+  })
+  const client = new URL('../../../src/applications/system-calls/client.js', import.meta.url).href
+  const helper = write(
+    'node-modprobe.mjs',
+    `#!${process.execPath}
+    import { SystemCallClient } from '${client}'
+    const client = await SystemCallClient.connect({ socket: process.env.KHELPER_SOCKET, authority: process.env.KHELPER_AUTHORITY })
+    await client.call('init_module', ${JSON.stringify(join(folder, 'mine.js'))})
+    const refused = await client.call('delete_module', 'mine').catch(error => error.code)
+    client.close()
+    process.exit(refused === 'EPERM' ? 0 : 3)`,
+    0o755,
+  )
+  const own = boot({ khelpers: 1 })
+  setModprobe(helper, own)
+  await kmod(own).requestModule('mine')
+  assert.ok(kmod(own).findModule('mine'))
+  await own.shutdown()
+})
+
+test('an in-thread helper as modprobe that throws: 256', async () => {
+  setModprobe(inThreadHelper(`export default () => { throw new Error('no') }`))
+  assert.equal(await modules.requestRetval(true, 'any'), 256)
+})
