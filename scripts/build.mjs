@@ -4,7 +4,7 @@
  * one file instead of thirty comes up in two thirds of the time and holds less.
  */
 import { spawnSync } from 'node:child_process'
-import { chmodSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { chmodSync, existsSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { build } from 'esbuild'
 
 const ENTRIES = [
@@ -13,13 +13,15 @@ const ENTRIES = [
   'src/atomics-sync/index.ts',
   'src/child-process.ts',
   'src/register.ts',
+  'src/cli/main.ts',
+  ...readdirSync('src/applications', { recursive: true })
+    .filter(name => name.endsWith('index.ts'))
+    .map(name => `src/applications/${name}`),
 ]
-const THREADS = [
-  'workers/khelper.ts',
-  'workers/wait-for-helper.ts',
-  'workers/modprobe.ts',
-  'workers/poweroff.ts',
-]
+/** What is loaded by its path: threads, in-thread helpers, modules. Each is whole by itself. */
+const ALONE = ['workers', 'src/modules'].flatMap(folder =>
+  existsSync(folder) ? readdirSync(folder).map(name => `${folder}/${name}`) : [],
+)
 const COMMAND = 'dist/src/cli/main.js'
 /** As deep as the sources that they are made of, which name the threads' files relative to their own. */
 const CHUNKS = 'src/chunks'
@@ -42,7 +44,7 @@ const common = {
   logLevel: 'warning',
 }
 await build({ ...common, entryPoints: ENTRIES, splitting: true, chunkNames: `${CHUNKS}/[name]-[hash]` })
-await build({ ...common, entryPoints: THREADS })
+await build({ ...common, entryPoints: ALONE })
 
 const naming = readdirSync(`dist/${CHUNKS}`).filter(name =>
   readFileSync(`dist/${CHUNKS}/${name}`, 'utf8').includes('../../workers/khelper.js'),

@@ -5,7 +5,9 @@
 import { createRequire } from 'node:module'
 import { Command, CommanderError } from 'commander'
 import { registerBench } from './bench/command.js'
+import { registerModules } from './modules/command.js'
 import { registerRun } from './run/command.js'
+import { registerSystemCalls } from './system-calls/command.js'
 import { UsageError } from './usage-error.js'
 import { registerXargs } from './xargs/command.js'
 
@@ -30,6 +32,8 @@ process.stdout.on('error', error => {
 registerRun(program)
 registerXargs(program)
 registerBench(program)
+registerModules(program)
+registerSystemCalls(program)
 
 try {
   await program.parseAsync()

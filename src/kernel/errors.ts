@@ -95,6 +95,10 @@ export class SystemError extends Error {
   }
 }
 
+/** By its name: there may be more than one copy of this package in a process. */
+export const isSystemError = (error: unknown): error is SystemError =>
+  error instanceof Error && error.name === 'SystemError' && 'retval' in error
+
 /** All that is known of a helper that did not do what was asked. */
 export interface HelperErrorDetails {
   readonly errno?: number | undefined

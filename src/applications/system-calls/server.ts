@@ -10,7 +10,7 @@ import { lstat } from 'node:fs/promises'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
-import { SystemError, wrongType } from '../../kernel/errors.js'
+import { isSystemError, SystemError, wrongType } from '../../kernel/errors.js'
 import type { Kernel } from '../../kernel/kernel.js'
 import { knownName } from '../../libc/errno.js'
 import { Authorities } from './authority.js'
@@ -183,7 +183,8 @@ export class SystemCallServer {
     const reader = new LineReader()
     let patience: NodeJS.Timeout | undefined
     try {
-      for await (const chunk of socket) {
+      // Left open by the end of the loop: what was wrong is still to be told.
+      for await (const chunk of socket.iterator({ destroyOnReturn: false })) {
         for (const line of reader.push(chunk as Buffer)) {
           clearTimeout(patience)
           patience = undefined
@@ -221,7 +222,7 @@ export class SystemCallServer {
 
 /** What went wrong, without what is nobody's business. */
 function failureOf(error: unknown): CallFailure {
-  if (error instanceof SystemError) return { code: error.code, message: error.message, retval: error.retval }
+  if (isSystemError(error)) return { code: error.code, message: error.message, retval: error.retval }
   const { code, message } = error as NodeJS.ErrnoException
   const invalid = typeof code === 'string' && /^ERR_(INVALID|OUT_OF_RANGE)/.test(code)
   return invalid
@@ -230,7 +231,7 @@ function failureOf(error: unknown): CallFailure {
 }
 
 function systemError(error: unknown, what: string, path: string): SystemError {
-  if (error instanceof SystemError) return error
+  if (isSystemError(error)) return error
   const code = knownName((error as NodeJS.ErrnoException).code) ?? 'EIO'
   return new SystemError(code, what, { syscall: 'listen', path, cause: error })
 }

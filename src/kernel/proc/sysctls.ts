@@ -32,6 +32,9 @@ export function defineSysctls(proc: ProcTree, kernel: Masks): void {
   number('/proc/sys/kernel/core_uses_pid', 0, 0, 1)
   proc.define('/proc/sys/kernel/modules_disabled', oneWay('/proc/sys/kernel/modules_disabled'))
 
+  // Of applications that are not in use there is nothing to be seen.
+  for (const path of ['/proc/modules', '/proc/keys', '/proc/key-users']) proc.define(path, { read: () => '' })
+
   const bset = '/proc/sys/kernel/usermodehelper/bset'
   proc.define(
     bset,

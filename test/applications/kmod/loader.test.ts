@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { Kmod } from '../../../src/applications/kmod/index.js'
-import { boot } from '../../../src/kernel/kernel.js'
+import { boot } from '../../../src/index.js'
 import { moduleFolder, shared } from '../../helpers/modules.js'
 import { eventually } from '../../helpers/resources.js'
 

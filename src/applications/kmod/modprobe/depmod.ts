@@ -3,7 +3,7 @@
  */
 import { readdirSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { SystemError } from '../../../kernel/errors.js'
+import { isSystemError, SystemError } from '../../../kernel/errors.js'
 import { listOf } from '../module-exports.js'
 import { moduleName } from '../module-file.js'
 import { sameName } from '../parameters.js'
@@ -105,7 +105,7 @@ function read(directory: string, path: string, warnings: string[]): Found | unde
       softdeps,
     }
   } catch (error) {
-    if (!(error instanceof SystemError)) throw error
+    if (!isSystemError(error)) throw error
     warnings.push(error.message)
     return undefined
   }

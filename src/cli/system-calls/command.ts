@@ -1,0 +1,19 @@
+/**
+ * `khelper sysctl`, `uevent` and `keyctl`: their options.
+ */
+import type { Command } from 'commander'
+import { addSocketOption } from './connection.js'
+import type { SysctlOptions } from './sysctl.js'
+
+export function registerSystemCalls(program: Command): void {
+  addSocketOption(program.command('sysctl'))
+    .description('Shows and sets values of a running service.')
+    .argument('[names...]', 'kernel.modprobe, kernel.modprobe=/path, /proc/modules, …')
+    .option('-a, --all', 'all that can be set')
+    .option('-n, --values', 'without the names')
+    .option('-w, --write', 'as sysctl(8) has it; means nothing')
+    .action(async (names: string[], options: SysctlOptions) => {
+      const { sysctl } = await import('./sysctl.js')
+      await sysctl(names, options)
+    })
+}

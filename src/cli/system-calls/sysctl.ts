@@ -1,0 +1,48 @@
+/**
+ * `khelper sysctl`: shows and sets values of a running service, as sysctl(8).
+ */
+import { isSystemError } from '../../kernel/errors.js'
+import { type SocketOption, withService } from './connection.js'
+
+export interface SysctlOptions extends SocketOption {
+  readonly all?: boolean
+  readonly values?: boolean
+  readonly write?: boolean
+}
+
+/** Names have dots where paths have slashes. */
+const dotted = (path: string): string => path.replace(/^\/proc\/sys\//, '').replaceAll('/', '.')
+
+export async function sysctl(words: readonly string[], options: SysctlOptions): Promise<void> {
+  await withService(options, async client => {
+    const show = (name: string, text: string) => {
+      for (const line of text.replace(/\n$/, '').split('\n')) {
+        console.log(options.values ? line : `${dotted(name)} = ${line}`)
+      }
+    }
+    const names = options.all
+      ? await everything('/proc/sys', name => client.call('sysctl_list', name))
+      : words
+    for (const word of names) {
+      const [, name = word, value] = /^([^=]+?)\s*=\s*([\s\S]*)$/.exec(word) ?? []
+      try {
+        if (value !== undefined) await client.call('sysctl_write', name, value)
+        show(name, String(await client.call('sysctl_read', name)))
+      } catch (error) {
+        if (!isSystemError(error)) throw error
+        console.error(`khelper: ${error.message}`)
+        process.exitCode = 1
+      }
+    }
+  })
+}
+
+async function everything(folder: string, list: (folder: string) => Promise<unknown>): Promise<string[]> {
+  const found: string[] = []
+  for (const name of (await list(folder)) as readonly string[]) {
+    const path = `${folder}/${name}`
+    if (name.endsWith('/')) found.push(...(await everything(path.slice(0, -1), list)))
+    else found.push(path)
+  }
+  return found
+}

@@ -1,0 +1,386 @@
+import assert from 'node:assert/strict'
+import { existsSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, test } from 'node:test'
+import fc from 'fast-check'
+import {
+  emptyConfig,
+  type ModprobeConfig,
+  parseConfig,
+  readConfig,
+} from '../../../src/applications/kmod/modprobe/config.js'
+import { depmod } from '../../../src/applications/kmod/modprobe/depmod.js'
+import { Modprobe, type ModprobeOptions } from '../../../src/applications/kmod/modprobe/modprobe.js'
+import { matchesAlias, readIndex } from '../../../src/applications/kmod/modprobe/module-index.js'
+import { parseModuleSource } from '../../../src/applications/kmod/modprobe/module-source.js'
+import { SystemError } from '../../../src/kernel/errors.js'
+import { moduleFolder } from '../../helpers/modules.js'
+import { temporary } from '../../helpers/temporary.js'
+
+const configOf = (text: string): ModprobeConfig => {
+  const config = emptyConfig()
+  parseConfig(text, 'test.conf', config)
+  return config
+}
+
+const module = (more = '') => `export const license = 'GPL'; ${more}; export const init = () => 0`
+
+/** A kernel's side that keeps a list. */
+class Calls {
+  readonly loaded: { name: string; references: number; holders: string[] }[] = []
+  readonly log: string[] = []
+  fails: (path: string) => ConstructorParameters<typeof SystemError>[0] | undefined = () => undefined
+
+  async initModule(path: string, params: string): Promise<void> {
+    const name = (/([^/]+)\.m?js$/.exec(path)?.[1] ?? '').replaceAll('-', '_')
+    this.log.push(`+${name}${params && ` ${params}`}`)
+    const code = this.fails(path) ?? (this.loaded.some(each => each.name === name) ? 'EEXIST' : undefined)
+    if (code !== undefined) throw new SystemError(code, path)
+    this.loaded.push({ name, references: 0, holders: [] })
+  }
+
+  async deleteModule(name: string): Promise<void> {
+    this.log.push(`-${name}`)
+    const at = this.loaded.findIndex(each => each.name === name)
+    if ((this.loaded[at]?.references ?? 0) > 0) throw new SystemError('EAGAIN', name)
+    this.loaded.splice(at, 1)
+  }
+
+  async modules() {
+    return this.loaded
+  }
+}
+
+function setUp(files: Readonly<Record<string, string>>, options: Partial<ModprobeOptions> = {}) {
+  const folder = moduleFolder(files)
+  depmod(folder)
+  const calls = new Calls()
+  const modprobe = new Modprobe(calls, { indexes: [readIndex(folder)], builtin: folder, ...options })
+  return { calls, modprobe, folder }
+}
+
+describe('depmod', () => {
+  test('writes what modules need, their aliases and soft dependencies, and reads them without running them', () => {
+    const ran = temporary('ran')
+    const folder = moduleFolder({
+      'a.js': module(`export const depends = ['b', 'sub-c']`),
+      'b.js': module(`export const depends = 'sub_c', alias = ['x-*', 'y']`),
+      'lib/sub-c.mjs': module(`export const softdep = 'pre: b post: a'`),
+      'not-one.js': 'export const nothing = 1',
+      'node_modules/p/index.js': module(),
+      'runs.js': `import { writeFileSync } from 'node:fs'; writeFileSync(${JSON.stringify(ran)}, ''); ${module()}`,
+    })
+    assert.deepEqual(depmod(folder), { modules: 4, warnings: [] })
+    const read = (name: string) => readFileSync(join(folder, name), 'utf8')
+    assert.equal(
+      read('modules.dep'),
+      'a.js: b.js lib/sub-c.mjs\nb.js: lib/sub-c.mjs\nlib/sub-c.mjs:\nruns.js:\n',
+    )
+    assert.match(read('modules.alias'), /^alias x_\* b\nalias y b\n$/m)
+    assert.match(read('modules.softdep'), /^softdep sub_c pre: b post: a\n$/m)
+    assert.equal(existsSync(ran), false)
+    assert.deepEqual(readIndex(folder).modules.get('a')?.depends, ['sub_c', 'b'])
+  })
+
+  test('modules that need each other: ELOOP with the cycle, and nothing is written', () => {
+    const folder = moduleFolder({
+      'a.js': module(`export const depends = 'b'`),
+      'b.js': module(`export const depends = 'c'`),
+      'c.js': module(`export const depends = 'a'`),
+    })
+    assert.throws(() => depmod(folder), { code: 'ELOOP', message: /a -> b -> c -> a/ })
+    assert.equal(existsSync(join(folder, 'modules.dep')), false)
+    assert.throws(() => readIndex(folder), { code: 'ENOENT', message: /khelper depmod/ })
+  })
+
+  test('what it meets is told: what is not there, what is not written out, what is no JavaScript, two of a name', () => {
+    const folder = moduleFolder({
+      'a.js': module(`export const depends = 'gone'`),
+      'b.js': `export const license = 'GPL'\nexport const alias = [1].map(String)`,
+      'c.js': `export const license = 'GPL'\nexport const alias = [\n;`,
+      'd/a.js': module(),
+    })
+    const { warnings } = depmod(folder)
+    assert.equal(warnings.length, 4, warnings.join('\n'))
+    assert.match(warnings.join('\n'), /a\.js depends on gone, which is not there/)
+    assert.match(warnings.join('\n'), /b\.js:2: the export alias must be written out/)
+    assert.match(warnings.join('\n'), /c\.js:3: /)
+    assert.match(warnings.join('\n'), /d\/a\.js has the name of a\.js/)
+  })
+
+  test('a folder that is not there: ENOENT', () => {
+    assert.throws(() => depmod('/no/such'), { code: 'ENOENT', path: '/no/such' })
+  })
+
+  test('a hundred layers of modules that all need the two below are done at once', () => {
+    const files: Record<string, string> = { 'm0_0.js': module(), 'm0_1.js': module() }
+    for (let layer = 1; layer < 100; layer += 1) {
+      for (const side of [0, 1]) {
+        files[`m${layer}_${side}.js`] = module(
+          `export const depends = ['m${layer - 1}_0', 'm${layer - 1}_1']`,
+        )
+      }
+    }
+    const folder = moduleFolder(files)
+    depmod(folder)
+    assert.equal(readIndex(folder).modules.get('m99_0')?.depends.length, 198)
+  })
+})
+
+describe('what a module says of itself is read out of its source', () => {
+  const values = (text: string) => parseModuleSource(text, 'm.js').values
+
+  test('in every way in which it can be written out', () => {
+    assert.deepEqual(
+      values(`const list = ['a', \`b\`]; export { list as alias, license }; const license = 'MIT'`),
+      {
+        alias: ['a', 'b'],
+        license: 'MIT',
+      },
+    )
+    assert.deepEqual(values(`export const params = { a: 'int', 'b': { type: 'int', default: -1 } }`), {
+      params: { a: 'int', b: { type: 'int', default: -1 } },
+    })
+    assert.deepEqual(
+      [...parseModuleSource('export function init() {}; export class exit {}', 'm.js').exports],
+      ['init', 'exit'],
+    )
+  })
+
+  test('what has to be computed is refused with file and line', () => {
+    for (const text of [
+      'export const alias = f()',
+      "export const alias = ['a', ...more]",
+      'export const alias = `a$' + '{x}`',
+      'export const params = { [a]: 1 }',
+      'export const alias = alias',
+    ]) {
+      assert.throws(() => values(`\n${text}`), { code: 'ENOEXEC', message: /m\.js:2: / }, text)
+    }
+  })
+})
+
+describe('modprobe.d', () => {
+  test('all directives, comments, continued lines, dashes', () => {
+    const config = configOf(`
+# a comment
+alias char-major-10-* my-module
+options my-module a=1 b="c d"
+options my_module \\
+  e=2
+blacklist bad-one
+install cmd /bin/echo $CMDLINE_OPTS
+remove cmd /bin/false
+softdep my-module pre: x y-z post: w
+`)
+    assert.deepEqual(config.aliases, [{ pattern: 'char_major_10_*', module: 'my_module' }])
+    assert.deepEqual(config.options.get('my_module'), ['a=1 b="c d"', 'e=2'])
+    assert.ok(config.blacklist.has('bad_one'))
+    assert.equal(config.install.get('cmd'), '/bin/echo $CMDLINE_OPTS')
+    assert.deepEqual(config.softdeps.get('my_module'), { pre: ['x', 'y_z'], post: ['w'] })
+    assert.deepEqual(config.problems, [])
+  })
+
+  test('a line that does not parse: file, line and what is wrong; the others stand', () => {
+    const { problems, blacklist } = configOf(
+      'alias only\noptoins m a=1\nblacklist\noptions m\ninstall m\nsoftdep m x\n\nblacklist good\nblacklist a b',
+    )
+    assert.deepEqual(
+      problems.map(problem => /^test\.conf:(\d+): /.exec(problem)?.[1]),
+      ['1', '2', '3', '4', '5', '6', '9'],
+    )
+    assert.match(problems[1] ?? '', /unknown directive 'optoins'/)
+    assert.ok(blacklist.has('good'))
+  })
+
+  test('any text at all is read to its end', () => {
+    fc.assert(
+      fc.property(fc.string(), text => {
+        configOf(text)
+      }),
+    )
+  })
+
+  test('files are read by name; the first folder’s stands for those of the same name in later ones', () => {
+    const first = moduleFolder({ '20.conf': 'options m from=first', 'not.txt': 'blacklist x' })
+    const second = moduleFolder({ '20.conf': 'options m from=second', '10.conf': 'options m early=1' })
+    assert.deepEqual(readConfig([first, second]).options.get('m'), ['early=1', 'from=first'])
+    assert.throws(() => readConfig(['/no/such']), { code: 'ENOENT', path: '/no/such' })
+  })
+
+  test('aliases are matched as fnmatch does', () => {
+    for (const [pattern, name, expected] of [
+      ['fs_*', 'fs_xfs', true],
+      ['fs_?', 'fs_xfs', false],
+      ['usb:v[0-9]p*', 'usb:v3pABC', true],
+      ['a[!b]c', 'abc', false],
+      ['a[!b]c', 'adc', true],
+      ['a.c', 'abc', false],
+      ['[', '[', true],
+    ] as const) {
+      assert.equal(matchesAlias(pattern, name), expected, `${pattern} ${name}`)
+    }
+  })
+
+  test('any name matches itself, once its own special characters are none', () => {
+    fc.assert(
+      fc.property(fc.string(), fc.string(), (name, pattern) => {
+        assert.ok(matchesAlias(name.replace(/[[*?]/g, '?'), name))
+        matchesAlias(pattern, name)
+      }),
+    )
+  })
+})
+
+describe('modprobe', () => {
+  test('loads what is needed first, and gives options to whom they are for', async () => {
+    const { calls, modprobe } = setUp(
+      {
+        'top.js': module(`export const depends = ['mid']`),
+        'mid.js': module(`export const depends = 'low'`),
+        'low.js': module(),
+      },
+      { config: configOf('options low a=1\noptions top b=2') },
+    )
+    await modprobe.load('top', 'c=3')
+    assert.deepEqual(calls.log, ['+low a=1', '+mid', '+top b=2 c=3'])
+  })
+
+  test('a module that is loaded already is a success, and a failure with firstTime', async () => {
+    const files = { 'top.js': module(`export const depends = 'low'`), 'low.js': module() }
+    const { calls, modprobe, folder } = setUp(files)
+    await modprobe.load('top')
+    await modprobe.load('top')
+    assert.deepEqual(
+      calls.loaded.map(({ name }) => name),
+      ['low', 'top'],
+    )
+    const strict = new Modprobe(calls, { indexes: [readIndex(folder)], builtin: folder, firstTime: true })
+    await assert.rejects(strict.load('top'), { code: 'EEXIST' })
+    await calls.deleteModule('top')
+    await strict.load('top')
+  })
+
+  test('what does not load stands in the way of what needs it', async () => {
+    const { calls, modprobe } = setUp({
+      'top.js': module(`export const depends = 'low'`),
+      'low.js': module(),
+    })
+    calls.fails = path => (path.endsWith('low.js') ? 'EIO' : undefined)
+    await assert.rejects(modprobe.load('top'), { code: 'EIO' })
+    assert.deepEqual(calls.loaded, [])
+  })
+
+  test('a name that is none: ENOENT; one in the folder that needs what is not there, too', async () => {
+    const { modprobe } = setUp({ 'a.js': module() })
+    await assert.rejects(modprobe.load('b'), { code: 'ENOENT', message: /module b not found in / })
+    await assert.rejects(modprobe.load('../a'), { code: 'ENOENT' })
+    await assert.rejects(modprobe.load(''), { code: 'ENOENT' })
+  })
+
+  test('an alias loads all that it stands for; one of the configuration comes before names and aliases of modules', async () => {
+    const files = {
+      'a.js': module(`export const alias = 'net-pf-*'`),
+      'b.js': module(`export const alias = 'net-pf-2'`),
+      'c.js': module(),
+    }
+    const { calls, modprobe } = setUp(files)
+    await modprobe.load('net-pf-2')
+    assert.deepEqual(calls.log, ['+a', '+b'])
+    const configured = setUp(files, { config: configOf('alias net-pf-2 c\nalias a c') })
+    await configured.modprobe.load('net-pf-2')
+    await configured.modprobe.load('a')
+    assert.deepEqual(configured.calls.log, ['+c', '+c'])
+  })
+
+  test('a blacklist is for aliases only, unless it is asked for', async () => {
+    const files = { 'a.js': module(`export const alias = 'x'`) }
+    const config = configOf('blacklist a')
+    const { calls, modprobe, folder } = setUp(files, { config })
+    await modprobe.load('x')
+    assert.deepEqual(calls.log, [])
+    await modprobe.load('a')
+    assert.deepEqual(calls.log, ['+a'])
+    const strict = new Modprobe(calls, {
+      indexes: [readIndex(folder)],
+      builtin: folder,
+      config,
+      useBlacklist: true,
+    })
+    await strict.load('a')
+    assert.deepEqual(calls.log, ['+a'])
+  })
+
+  test('soft dependencies come before and after, and may be missing, fail, or go in a circle', async () => {
+    const files = {
+      'a.js': module(`export const softdep = 'pre: b gone post: c'`),
+      'b.js': module(`export const softdep = 'pre: a'`),
+      'c.js': module(),
+    }
+    const { calls, modprobe } = setUp(files)
+    calls.fails = path => (path.endsWith('b.js') ? 'ENODEV' : undefined)
+    await modprobe.load('a')
+    assert.deepEqual(calls.log, ['+b', '+a', '+c'])
+  })
+
+  test('install and remove commands run instead; one that fails is told', async () => {
+    const out = temporary('install.out')
+    const config = configOf(
+      `install a echo "$MODPROBE_MODULE" $CMDLINE_OPTS > ${out}\nremove a exit 3\noptions a o=1`,
+    )
+    const { calls, modprobe } = setUp({ 'a.js': module() }, { config })
+    await modprobe.load('a', 'p=2')
+    assert.equal(readFileSync(out, 'utf8'), 'a o=1 p=2\n')
+    await assert.rejects(modprobe.unload('a'), { code: 'EINVAL', message: /has failed \(3\)/ })
+    assert.deepEqual(calls.log, [])
+  })
+
+  test('unloading takes what was needed along, where nobody else needs it', async () => {
+    const { calls, modprobe } = setUp({
+      'top.js': module(`export const depends = ['low', 'held']`),
+      'low.js': module(),
+      'held.js': module(),
+    })
+    await modprobe.load('top')
+    const held = calls.loaded.find(({ name }) => name === 'held')
+    if (held !== undefined) held.references = 1
+    await modprobe.unload('top')
+    assert.deepEqual(
+      calls.loaded.map(({ name }) => name),
+      ['held'],
+    )
+    await modprobe.unload('top')
+    await assert.rejects(
+      new Modprobe(calls, { indexes: [], builtin: moduleFolder({ 'top.js': '' }), firstTime: true }).unload(
+        'top',
+      ),
+      { code: 'ENOENT' },
+    )
+  })
+
+  test('unloading tries again for as long as it may while the module is in use', async () => {
+    const { calls, folder } = setUp({ 'a.js': module() })
+    await calls.initModule('a.js', '')
+    const [loaded] = calls.loaded
+    assert.ok(loaded)
+    loaded.references = 1
+    const patient = new Modprobe(calls, { indexes: [readIndex(folder)], builtin: folder, wait: 30_000 })
+    const unloading = patient.unload('a')
+    setTimeout(() => {
+      loaded.references = 0
+    }, 20)
+    await unloading
+    assert.ok(calls.log.filter(line => line === '-a').length > 1)
+  })
+
+  test('a dry run tells and does nothing', async () => {
+    const told: string[] = []
+    const { calls, modprobe, folder } = setUp(
+      { 'top.js': module(`export const depends = 'low'`), 'low.js': module() },
+      { dryRun: true, told: step => told.push(step) },
+    )
+    await modprobe.load('top')
+    assert.deepEqual(told, [`insmod ${join(folder, 'low.js')}`, `insmod ${join(folder, 'top.js')}`])
+    assert.deepEqual(calls.log, [])
+  })
+})
