@@ -1,9 +1,17 @@
 /**
- * The README's examples do what they say: each is run, and prints what its comments promise.
+ * The examples of the README and of its guide do what they say: each is run, and prints what its comments promise.
  */
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
@@ -19,32 +27,47 @@ after(() => rmSync(folder, { recursive: true, force: true }))
 const portable = (code: string): string =>
   /await using (\w+)/.test(code) ? `${code.replace('await using', 'const')}\nawait kernel.shutdown()\n` : code
 
-const examples = [
-  ...readFileSync(join(root, 'README.md'), 'utf8').matchAll(/^## (.*)$|```js\n([\s\S]*?)```/gm),
-]
-let heading = ''
 let number = 0
-for (const [, title, code] of examples) {
-  if (title !== undefined) {
-    heading = title
-    continue
-  }
-  number += 1
-  const file = join(folder, `example-${number}.mjs`)
-  test(`README, ${heading}: example ${number}`, () => {
-    writeFileSync(file, portable(code ?? ''))
-    const { stdout, stderr, status } = spawnSync(process.execPath, [file], {
-      encoding: 'utf8',
-      timeout: 60_000,
-    })
-    assert.equal(status, 0, stderr)
-    // A promise follows its console.log; what comes after a colon or a comma explains it.
-    for (const [, promise = ''] of (code ?? '').matchAll(/console\.log\(.*\/\/ (.*)$/gm)) {
-      for (const part of promise.split(/: |, /).slice(0, promise.includes(': ') ? 1 : undefined)) {
-        assert.ok(stdout.includes(part), `"${part}" is promised, and printed is: ${stdout}`)
-      }
+
+/** Runs what stands in a page; its examples share nothing but the folder of the package. */
+function runExamples(page: string): number {
+  const before = number
+  let heading = ''
+  for (const [, title, code = ''] of readFileSync(join(root, page), 'utf8').matchAll(
+    /^##? (.*)$|```js\n([\s\S]*?)```/gm,
+  )) {
+    if (title !== undefined) {
+      heading = title
+      continue
     }
-  })
+    number += 1
+    const own = join(folder, `example-${number}`)
+    const file = join(own, 'example.mjs')
+    test(`${page}, ${heading}: example ${number}`, () => {
+      mkdirSync(own)
+      writeFileSync(file, portable(code))
+      const { stdout, stderr, status } = spawnSync(process.execPath, [file], {
+        cwd: own,
+        encoding: 'utf8',
+        timeout: 60_000,
+      })
+      assert.equal(status, 0, stderr)
+      // A promise follows its console.log; what comes after a colon or a comma explains it.
+      for (const [, promise = ''] of code.matchAll(/console\.log\(.*\/\/ (.*)$/gm)) {
+        for (const part of promise.split(/: |, /).slice(0, promise.includes(': ') ? 1 : undefined)) {
+          assert.ok(stdout.includes(part), `"${part}" is promised, and printed is: ${stdout}`)
+        }
+      }
+    })
+  }
+  return number - before
 }
 
-test('the README has examples', () => assert.ok(number >= 7))
+const inReadme = runExamples('README.md')
+const pages = readdirSync(join(root, 'guide')).map(name => `guide/${name}`)
+const inGuide = pages.map(page => [page, runExamples(page)] as const)
+
+test('every page of the guide has an example', () => {
+  for (const [page, count] of inGuide) assert.ok(count > 0, page)
+})
+test('the README has examples', () => assert.ok(inReadme >= 7))
