@@ -1,0 +1,194 @@
+/**
+ * Promises of logical threads: settled and heard within a run, in the order in which Node would.
+ */
+import { Await } from './operations.js'
+
+type Reaction = () => void
+
+/** Where reactions go: to the event loop of the thread that waits. */
+export interface TaskQueue {
+  /** The thread that is running. */
+  enqueue(reaction: Reaction): void
+  current(): unknown
+  enqueueFor(thread: unknown, reaction: Reaction): void
+}
+
+let queue: TaskQueue | undefined
+
+/** Has the promises of a run go to its threads. */
+export function useQueue(next: TaskQueue): void {
+  queue = next
+}
+
+function tasks(): TaskQueue {
+  if (queue === undefined) throw new Error('a promise of a logical thread, outside of a run')
+  return queue
+}
+
+const isThenable = (value: unknown): value is PromiseLike<unknown> =>
+  typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function'
+
+type Outcome = { readonly ok: true; readonly value: unknown } | { readonly ok: false; readonly error: unknown }
+
+/** Runs a coroutine without a switch; set by the runtime. */
+let runDirectly: (value: unknown) => unknown = value => value
+export const useDirectRun = (run: (value: unknown) => unknown): void => {
+  runDirectly = run
+}
+
+export class LogicalPromise<Value> implements PromiseLike<Value> {
+  #outcome: Outcome | undefined
+  #reactions: { readonly thread: unknown; readonly react: (outcome: Outcome) => void }[] = []
+
+  constructor(executor: (resolve: (value: unknown) => void, reject: (error: unknown) => void) => void) {
+    try {
+      runDirectly(
+        executor(
+          value => this.#resolve(value),
+          error => this.#settle({ ok: false, error }),
+        ),
+      )
+    } catch (error) {
+      this.#settle({ ok: false, error })
+    }
+  }
+
+  get outcome(): Outcome | undefined {
+    return this.#outcome
+  }
+
+  /** Calls back as a task of the thread that asks. */
+  react(react: (outcome: Outcome) => void): void {
+    const outcome = this.#outcome
+    if (outcome === undefined) this.#reactions.push({ thread: tasks().current(), react })
+    else tasks().enqueue(() => react(outcome))
+  }
+
+  #resolve(value: unknown): void {
+    if (value instanceof LogicalPromise) {
+      value.react(outcome => this.#settle(outcome))
+    } else if (isThenable(value)) {
+      throw new Error('a promise from outside of the exploration: only those of its own threads can be awaited')
+    } else this.#settle({ ok: true, value })
+  }
+
+  #settle(outcome: Outcome): void {
+    if (this.#outcome !== undefined) return
+    this.#outcome = outcome
+    for (const { thread, react } of this.#reactions) tasks().enqueueFor(thread, () => react(outcome))
+    this.#reactions = []
+  }
+
+  // biome-ignore lint/suspicious/noThenProperty: it is a promise
+  then<Result = Value, Failure = never>(
+    fulfilled?: ((value: Value) => Result | PromiseLike<Result>) | null,
+    rejected?: ((error: unknown) => Failure | PromiseLike<Failure>) | null,
+  ): LogicalPromise<Result | Failure> {
+    return new LogicalPromise((resolve, reject) => {
+      this.react(outcome => {
+        const handler = (outcome.ok ? fulfilled : rejected) as ((value: unknown) => unknown) | null | undefined
+        const value = outcome.ok ? outcome.value : outcome.error
+        if (typeof handler !== 'function') {
+          if (outcome.ok) resolve(value)
+          else reject(value)
+          return
+        }
+        startTask(function* () {
+          const result: unknown = handler(value)
+          return result instanceof GeneratorObject ? ((yield* result as Generator) as unknown) : result
+        }, resolve, reject)
+      })
+    })
+  }
+
+  catch<Failure>(rejected: (error: unknown) => Failure | PromiseLike<Failure>): LogicalPromise<Value | Failure> {
+    return this.then(undefined, rejected)
+  }
+
+  finally(done: () => void): LogicalPromise<Value> {
+    return this.then(
+      value => {
+        runDirectly(done())
+        return value
+      },
+      error => {
+        runDirectly(done())
+        throw error
+      },
+    )
+  }
+
+  static resolve<Value>(value: Value): LogicalPromise<Awaited<Value>> {
+    if (value instanceof LogicalPromise) return value as LogicalPromise<Awaited<Value>>
+    return new LogicalPromise(resolve => resolve(value))
+  }
+
+  static reject(error: unknown): LogicalPromise<never> {
+    return new LogicalPromise((_, reject) => reject(error))
+  }
+
+  static all(values: Iterable<unknown>): LogicalPromise<unknown[]> {
+    const list = [...values]
+    const results: unknown[] = []
+    let left = list.length
+    return new LogicalPromise((resolve, reject) => {
+      if (left === 0) resolve(results)
+      list.forEach((each, index) => {
+        LogicalPromise.resolve(each).react(outcome => {
+          if (!outcome.ok) {
+            reject(outcome.error)
+            return
+          }
+          results[index] = outcome.value
+          left -= 1
+          if (left === 0) resolve(results)
+        })
+      })
+    })
+  }
+
+  static race(values: Iterable<unknown>): LogicalPromise<unknown> {
+    return new LogicalPromise((resolve, reject) => {
+      for (const each of values) {
+        LogicalPromise.resolve(each).react(outcome => (outcome.ok ? resolve(outcome.value) : reject(outcome.error)))
+      }
+    })
+  }
+
+  static withResolvers(): { promise: LogicalPromise<unknown>; resolve(value: unknown): void; reject(error: unknown): void } {
+    let resolve: (value: unknown) => void = () => {}
+    let reject: (error: unknown) => void = () => {}
+    const promise = new LogicalPromise((resolveIt, rejectIt) => {
+      resolve = resolveIt
+      reject = rejectIt
+    })
+    return { promise, resolve, reject }
+  }
+}
+
+/** What every generator object inherits from. */
+export const GeneratorObject = (() => {
+  function Generator(): void {}
+  Generator.prototype = Object.getPrototypeOf(function* () {}).prototype as object
+  return Generator as unknown as new () => Generator<unknown, unknown, unknown>
+})()
+
+/** Starts a coroutine as a task of the running thread; set by the run. */
+export type StartTask = (
+  body: () => Generator<unknown, unknown, unknown>,
+  resolve: (value: unknown) => void,
+  reject: (error: unknown) => void,
+) => void
+
+let startTask: StartTask = () => {
+  throw new Error('a task of a logical thread, outside of a run')
+}
+export const useTasks = (start: StartTask): void => {
+  startTask = start
+}
+
+/** An async function's call: runs until its first wait, then on as a task. */
+export const spawn = (coroutine: Generator<unknown, unknown, unknown>): LogicalPromise<unknown> =>
+  new LogicalPromise((resolve, reject) => startTask(() => coroutine, resolve, reject))
+
+export const awaited = (value: unknown): Await => new Await(LogicalPromise.resolve(value))

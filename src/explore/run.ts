@@ -1,0 +1,847 @@
+/**
+ * One run: the threads of a scenario under one schedule, from the start to the end or to a failure.
+ *
+ * A thread is at an operation that it has not executed yet, asleep, or at its end. A step executes one thread's
+ * operation and runs its code up to the next one. Whoever chooses the steps sees only which threads could go on.
+ */
+import {
+  Await,
+  Addresses,
+  isShared,
+  Operation,
+  type OperationKind,
+  type View,
+} from './operations.js'
+import { GeneratorObject, LogicalPromise, useDirectRun, useQueue, useTasks } from './logical-promise.js'
+import { RaceDetector, type RaceReport } from './races.js'
+
+type Coroutine = Generator<unknown, unknown, unknown>
+type Task = () => void
+
+/** A step as it is shown, and compared. */
+export interface Step {
+  readonly thread: number
+  readonly operation: Operation
+  /** What was read, or came of it. */
+  readonly result: unknown
+  /** The word of shared memory; -1: none. */
+  readonly address: number
+}
+
+export type FailureKind =
+  | 'assertion'
+  | 'deadlock'
+  | 'lost wake-up'
+  | 'livelock'
+  | 'data race'
+
+export interface Failure {
+  readonly kind: FailureKind
+  readonly message: string
+  readonly cause?: unknown
+}
+
+interface Sleeper {
+  readonly thread: LogicalThread
+  readonly address: number
+  readonly deadline: number
+  /** For an event loop that awaits; undefined for a thread that blocks. */
+  readonly resolve: ((outcome: string) => void) | undefined
+}
+
+interface Timer {
+  readonly due: number
+  readonly callback: Task
+}
+
+class LogicalThread {
+  readonly number: number
+  /** The coroutine that runs, and what it is at. */
+  running: { readonly coroutine: Coroutine; readonly resolve: (value: unknown) => void; readonly reject: (error: unknown) => void } | undefined
+  pending: Operation | undefined
+  /** What the pending operation's execution gives, where it was decided by another thread. */
+  outcome: unknown
+  asleep: Sleeper | undefined
+  readonly tasks: Task[] = []
+  readonly immediates: Task[] = []
+  readonly timers = new Map<object, Timer>()
+  mainDone = false
+  /** Loads since anybody has written that gave the same as before: it looks again and again. */
+  readonly seen = new Map<string, number>()
+  seenEpoch = -1
+  repeated = 0
+  /** Since when it does nothing but look; it goes on when somebody has written. */
+  spinningSince = -1
+
+  constructor(number: number) {
+    this.number = number
+  }
+}
+
+export interface Scenario {
+  readonly threads: readonly (() => unknown)[]
+  /** Looks at what has come of a run; throws if it is not as it must be. */
+  readonly check?: (() => unknown) | undefined
+}
+
+export interface RunLimits {
+  /** Steps after which a run is taken to go on for ever. */
+  readonly steps: number
+  /** How often a time may run out although somebody could go on. */
+  readonly timeouts: number
+  /** Rounds of a loop that waits, while nothing is written, that are told apart. */
+  readonly spins: number
+  readonly races: boolean
+}
+
+/** Loads in a row that give nothing new, after which a thread is taken to spin. */
+const SPINNING = 400
+/** A thread's clock for `performance.now()` starts here. */
+const START = 1_000
+
+export class Run {
+  readonly steps: Step[] = []
+  readonly #limits: RunLimits
+  readonly #addresses = new Addresses()
+  #threads: LogicalThread[] = []
+  #check: Scenario['check']
+  #races: RaceDetector | undefined
+  readonly #sleepers: Sleeper[] = []
+  /** Words that were notified, and how often, to tell a lost wake-up from another deadlock. */
+  readonly #notified = new Map<number, number>()
+  #current: LogicalThread | undefined
+  #now = START
+  #epoch = 0
+  #early = 0
+  failure: Failure | undefined
+
+  constructor(limits: RunLimits) {
+    this.#limits = limits
+  }
+
+  /** Sets the threads up; each runs to its first operation. */
+  start(setUp: () => unknown): void {
+    this.#install()
+    // What is set up by one thread alone has no order to be explored.
+    const scenario = this.#direct(setUp()) as Scenario
+    if (!Array.isArray(scenario?.threads)) {
+      throw new TypeError('a scenario gives { threads: [ function, … ], check() }')
+    }
+    this.#check = scenario.check
+    this.#races = this.#limits.races ? new RaceDetector(scenario.threads.length) : undefined
+    this.#threads = scenario.threads.map((_, number) => new LogicalThread(number))
+    for (const [number, body] of scenario.threads.entries()) {
+      const thread = this.#thread(number)
+      this.#on(thread, () =>
+        this.#startTask(
+          function* () {
+            const result: unknown = body()
+            const value = result instanceof GeneratorObject ? yield* result : result
+            return yield new Await(LogicalPromise.resolve(value))
+          },
+          () => {
+            thread.mainDone = true
+          },
+          error => this.#fail('assertion', `thread ${number} has thrown: ${text(error)}`, error),
+        ),
+      )
+      this.#settleDown(thread)
+      if (this.failure !== undefined) return
+    }
+  }
+
+  get threadCount(): number {
+    return this.#threads.length
+  }
+
+  #thread(number: number): LogicalThread {
+    const thread = this.#threads[number]
+    if (thread === undefined) throw new RangeError(`no thread ${number}`)
+    return thread
+  }
+
+  /** The threads that can make a step, in their order; none: it is over. */
+  enabled(): number[] {
+    if (this.failure !== undefined) return []
+    const able: number[] = []
+    const late: number[] = []
+    const spinning: number[] = []
+    for (const thread of this.#threads) {
+      if (thread.spinningSince === this.#epoch) spinning.push(thread.number)
+      else if (thread.pending !== undefined) able.push(thread.number)
+      else if (this.#hasTime(thread)) late.push(thread.number)
+    }
+    if (able.length === 0 || this.#early < this.#limits.timeouts) able.push(...late)
+    able.sort((a, b) => a - b)
+    if (able.length === 0 && spinning.length > 0) {
+      this.#fail(
+        'livelock',
+        `threads ${spinning.join(', ')} look for something that nobody will change any more`,
+      )
+    }
+    return able
+  }
+
+  /** Whether a thread's next step is that its time runs out, which it need not yet. */
+  isTimeout(number: number): boolean {
+    return this.#thread(number).pending === undefined
+  }
+
+  /** What a thread would do next. */
+  next(number: number): Operation {
+    const thread = this.#thread(number)
+    return thread.pending ?? this.#timeoutOf(thread)
+  }
+
+  addressOf(operation: Operation): number {
+    const { view, index } = operation
+    return view === undefined ? -1 : this.#addresses.of(view, index, view.BYTES_PER_ELEMENT)
+  }
+
+  #hasTime(thread: LogicalThread): boolean {
+    if (thread.asleep !== undefined) return thread.asleep.deadline < Number.POSITIVE_INFINITY
+    return thread.running === undefined && this.#nextTimer(thread) !== undefined
+  }
+
+  /** What runs out first: a timer's time, or that of a wait of the event loop. */
+  #nextTimer(thread: LogicalThread): { readonly due: number; fire(): void } | undefined {
+    let next: { readonly due: number; fire(): void } | undefined
+    for (const [handle, timer] of thread.timers) {
+      if (timer.due >= (next?.due ?? NEVER)) continue
+      next = {
+        due: timer.due,
+        fire: () => {
+          thread.timers.delete(handle)
+          timer.callback()
+        },
+      }
+    }
+    for (const sleeper of this.#sleepers) {
+      if (sleeper.thread !== thread || sleeper.resolve === undefined || sleeper.deadline >= (next?.due ?? NEVER)) continue
+      next = {
+        due: sleeper.deadline,
+        fire: () => {
+          this.#remove(sleeper)
+          sleeper.resolve?.('timed-out')
+        },
+      }
+    }
+    return next
+  }
+
+  #timeoutOf(thread: LogicalThread): Operation {
+    const { asleep } = thread
+    const wait = asleep === undefined ? undefined : this.#waits.get(asleep)
+    return new Operation('timeout', wait?.place ?? 'timer', wait?.view, wait?.index ?? 0)
+  }
+
+  /** The operation with which each sleeper went to sleep. */
+  readonly #waits = new Map<Sleeper, Operation>()
+
+  /** Makes one thread's next step. */
+  step(number: number): void {
+    this.#install()
+    const thread = this.#thread(number)
+    const late = thread.pending === undefined
+    if (late && this.#threads.some(other => other.pending !== undefined)) this.#early += 1
+    const operation = this.next(number)
+    const address = this.addressOf(operation)
+    let result: unknown
+    if (late) result = this.#runOut(thread)
+    else {
+      thread.pending = undefined
+      result = this.#execute(thread, operation)
+    }
+    this.steps.push({ thread: number, operation, result, address })
+    if (this.failure !== undefined) return
+    if (thread.asleep === undefined && !late) this.#resume(thread, result)
+    this.#settleDown(thread)
+    if (this.failure === undefined && this.steps.length >= this.#limits.steps) {
+      this.#fail('livelock', `no end after ${this.steps.length} steps`)
+    }
+  }
+
+  /** Nobody can go on: all is well, if all have come to their end and the scenario's check agrees. */
+  finish(): void {
+    if (this.failure !== undefined) return
+    const stuck = this.#threads.filter(thread => !thread.mainDone)
+    if (stuck.length > 0) {
+      const lines = stuck.map(thread => `thread ${thread.number} ${this.#whereStuck(thread)}`)
+      const lost = stuck.some(thread => this.#hasMissed(thread))
+      this.#fail(lost ? 'lost wake-up' : 'deadlock', `nobody can go on: ${lines.join('; ')}`)
+      return
+    }
+    if (this.#check === undefined) return
+    try {
+      this.#install()
+      this.#current = undefined
+      this.#direct(this.#check())
+    } catch (error) {
+      this.#fail('assertion', `the check has thrown: ${text(error)}`, error)
+    }
+  }
+
+  #sleepersOf(thread: LogicalThread): Sleeper[] {
+    return this.#sleepers.filter(sleeper => sleeper.thread === thread)
+  }
+
+  #whereStuck(thread: LogicalThread): string {
+    const waits = this.#sleepersOf(thread).map(sleeper => this.#waits.get(sleeper))
+    const places = waits.map(wait => `${wait?.kind} on word ${wait?.index} at ${wait?.place}`)
+    return places.length > 0 ? `sleeps in ${places.join(', ')}` : 'awaits what nobody settles'
+  }
+
+  /** Whether the word that it sleeps on was notified before it slept: the wake-up came too early. */
+  #hasMissed(thread: LogicalThread): boolean {
+    return this.#sleepersOf(thread).some(sleeper => (this.#notified.get(sleeper.address) ?? 0) > 0)
+  }
+
+  #fail(kind: FailureKind, message: string, cause?: unknown): void {
+    this.failure ??= { kind, message, cause }
+  }
+
+  #race(report: RaceReport | undefined): void {
+    if (report === undefined) return
+    const { first, second } = report
+    const say = ({ thread, write, atomic, place }: typeof first) =>
+      `thread ${thread} ${atomic ? 'atomically ' : ''}${write ? 'writes' : 'reads'} at ${place}`
+    this.#fail('data race', `${say(first)}, ${say(second)}, and no atomic operation orders the two`)
+  }
+
+  // Execution of operations, as ECMAScript has it.
+
+  #execute(thread: LogicalThread, operation: Operation): unknown {
+    const { kind, view, index, args, place } = operation
+    if (view === undefined) return thread.outcome
+    const address = this.addressOf(operation)
+    switch (kind) {
+      case 'wake':
+        return thread.outcome
+      case 'wait':
+      case 'waitAsync':
+        return this.#wait(thread, operation, address)
+      case 'notify':
+        return this.#notify(thread, address, (args[0] as number | undefined) ?? Number.POSITIVE_INFINITY)
+      case 'timeout':
+      case 'turn':
+        return undefined
+      default: {
+        const before = read(view, index)
+        const result = (Atomics[kind] as (...all: unknown[]) => unknown)(view, index, ...args)
+        const writes = kind !== 'load' && !(kind === 'compareExchange' && before !== coerced(view, args[0]))
+        if (writes) this.#epoch += 1
+        if (isShared(view) && thread !== NOBODY) {
+          this.#race(this.#races?.atomic(thread.number, address, kind !== 'store', writes, place))
+        }
+        return result
+      }
+    }
+  }
+
+  #wait(thread: LogicalThread, operation: Operation, address: number): unknown {
+    const { kind, view, index, args, place } = operation
+    const [expected, timeout] = args as [unknown, number | undefined]
+    this.#race(this.#races?.atomic(thread.number, address, true, false, place))
+    const asynchronous = kind === 'waitAsync'
+    if (view === undefined || read(view, index) !== coerced(view, expected)) {
+      return asynchronous ? { async: false, value: 'not-equal' } : 'not-equal'
+    }
+    const length = timeout === undefined || Number.isNaN(timeout) ? NEVER : timeout
+    if (length <= 0) return asynchronous ? { async: false, value: 'timed-out' } : 'timed-out'
+    const deadline = this.#now + length
+    if (!asynchronous) {
+      const sleeper: Sleeper = { thread, address, deadline, resolve: undefined }
+      this.#waits.set(sleeper, operation)
+      this.#sleepers.push(sleeper)
+      thread.asleep = sleeper
+      return 'sleeps'
+    }
+    const value = new LogicalPromise(resolve => {
+      const sleeper: Sleeper = { thread, address, deadline, resolve }
+      this.#waits.set(sleeper, operation)
+      this.#sleepers.push(sleeper)
+    })
+    return { async: true, value }
+  }
+
+  #notify(thread: LogicalThread, address: number, count: number): number {
+    let woken = 0
+    while (woken < count) {
+      const sleeper = this.#sleepers.find(each => each.address === address)
+      if (sleeper === undefined) break
+      this.#remove(sleeper)
+      woken += 1
+      this.#races?.order(thread.number, sleeper.thread.number)
+      if (sleeper.resolve !== undefined) this.#on(sleeper.thread, () => sleeper.resolve?.('ok'))
+      else this.#wake(sleeper.thread, sleeper, 'ok')
+      if (sleeper.resolve !== undefined) this.#settleDown(sleeper.thread)
+    }
+    if (woken === 0) this.#notified.set(address, (this.#notified.get(address) ?? 0) + 1)
+    else this.#epoch += 1
+    return woken
+  }
+
+  #wake(thread: LogicalThread, sleeper: Sleeper, outcome: string): void {
+    const wait = this.#waits.get(sleeper)
+    thread.asleep = undefined
+    thread.outcome = outcome
+    thread.pending = new Operation('wake', wait?.place ?? '', wait?.view, wait?.index ?? 0)
+  }
+
+  /** A time runs out: of a sleep, or of a timer. */
+  #runOut(thread: LogicalThread): unknown {
+    const { asleep } = thread
+    this.#epoch += 1
+    if (asleep !== undefined) {
+      this.#now = Math.max(this.#now, asleep.deadline)
+      this.#remove(asleep)
+      thread.asleep = undefined
+      this.#resume(thread, 'timed-out')
+      return 'timed-out'
+    }
+    const timer = this.#nextTimer(thread)
+    this.#now = Math.max(this.#now, timer?.due ?? this.#now)
+    this.#on(thread, () => timer?.fire())
+    return undefined
+  }
+
+  #remove(sleeper: Sleeper): void {
+    const at = this.#sleepers.indexOf(sleeper)
+    if (at >= 0) this.#sleepers.splice(at, 1)
+  }
+
+  // How a thread's code is run, up to its next operation.
+
+  #on<Result>(thread: LogicalThread, run: () => Result): Result {
+    const before = this.#current
+    this.#current = thread
+    try {
+      return run()
+    } finally {
+      this.#current = before
+    }
+  }
+
+  #startTask(
+    body: () => Coroutine,
+    resolve: (value: unknown) => void,
+    reject: (error: unknown) => void,
+  ): void {
+    const thread = this.#current
+    if (thread === undefined) {
+      // While the scenario is set up or checked: there is no other thread to wait for.
+      try {
+        resolve(this.#direct(body()))
+      } catch (error) {
+        reject(error)
+      }
+      return
+    }
+    const start = () => {
+      thread.running = { coroutine: body(), resolve, reject }
+      this.#resume(thread, undefined)
+    }
+    // An async function runs at once, up to its first wait, within whoever calls it; that is a coroutine that has not
+    // come back yet, so the rest of it has to wait its turn.
+    if (thread.running === undefined && thread.pending === undefined) start()
+    else thread.tasks.unshift(start)
+  }
+
+  /** Runs a thread's coroutine on, with what its last operation gave, or what it is to throw. */
+  #resume(thread: LogicalThread, value: unknown, thrown = false): void {
+    let given = value
+    let failed = thrown
+    for (;;) {
+      const { running } = thread
+      if (running === undefined) return
+      let next: IteratorResult<unknown, unknown>
+      try {
+        next = this.#on(thread, () =>
+          failed ? running.coroutine.throw(given) : running.coroutine.next(given),
+        )
+      } catch (error) {
+        thread.running = undefined
+        this.#on(thread, () => running.reject(error))
+        return
+      }
+      if (this.failure !== undefined) return
+      if (next.done) {
+        thread.running = undefined
+        this.#on(thread, () => running.resolve(next.value))
+        return
+      }
+      const request = next.value
+      failed = false
+      if (request instanceof Await) {
+        thread.running = undefined
+        this.#on(thread, () =>
+          request.promise.react(outcome => {
+            thread.running = running
+            this.#resume(thread, outcome.ok ? outcome.value : outcome.error, !outcome.ok)
+          }),
+        )
+        return
+      }
+      const operation = request as Operation
+      if (operation.visible && !this.#repeats(thread, operation)) {
+        thread.pending = operation
+        return
+      }
+      try {
+        given = this.#on(thread, () => this.#execute(thread, operation))
+      } catch (error) {
+        given = error
+        failed = true
+      }
+      if (this.failure !== undefined) return
+    }
+  }
+
+  /**
+   * A load that gives what it gave before, with nothing written since, again and again: a loop that waits. Its first
+   * rounds are steps like any other, because what the thread counts meanwhile may matter; the others are not.
+   */
+  #repeats(thread: LogicalThread, operation: Operation): boolean {
+    if (operation.kind !== 'load' || operation.view === undefined) return false
+    if (thread.seenEpoch !== this.#epoch) {
+      thread.seen.clear()
+      thread.seenEpoch = this.#epoch
+      thread.repeated = 0
+      thread.spinningSince = -1
+    }
+    const key = `${operation.place} ${this.addressOf(operation)} ${read(operation.view, operation.index)}`
+    const times = thread.seen.get(key) ?? 0
+    if (times < this.#limits.spins) {
+      thread.seen.set(key, times + 1)
+      return false
+    }
+    thread.repeated += 1
+    if (thread.repeated < SPINNING) return true
+    thread.spinningSince = this.#epoch
+    return false
+  }
+
+  /** A thread whose code has come to a stop turns to what else its event loop has. */
+  #settleDown(thread: LogicalThread): void {
+    while (
+      this.failure === undefined &&
+      thread.running === undefined &&
+      thread.pending === undefined &&
+      thread.asleep === undefined
+    ) {
+      const task = thread.tasks.shift()
+      if (task !== undefined) {
+        this.#on(thread, task)
+        continue
+      }
+      const immediate = thread.immediates.shift()
+      if (immediate === undefined) return
+      this.#on(thread, immediate)
+    }
+  }
+
+  /** Runs a coroutine to its end, without a switch. */
+  #direct(value: unknown): unknown {
+    if (!(value instanceof GeneratorObject)) return value
+    let given: unknown
+    for (;;) {
+      const next = value.next(given)
+      if (next.done) return next.value
+      const request = next.value
+      if (request instanceof Await) {
+        const { outcome } = request.promise
+        if (outcome === undefined) throw new Error('an await in a place that cannot wait')
+        if (!outcome.ok) throw outcome.error
+        given = outcome.value
+      } else given = this.#executeNow(request as Operation)
+    }
+  }
+
+  #executeNow(operation: Operation): unknown {
+    const thread = this.#current ?? NOBODY
+    if (operation.kind === 'wait') throw new Error(`Atomics.wait in a place that cannot wait: ${operation.place}`)
+    return this.#execute(thread, operation)
+  }
+
+  #install(): void {
+    useDirectRun(value => this.#direct(value))
+    useTasks((body, resolve, reject) => this.#startTask(body, resolve, reject))
+    useQueue({
+      enqueue: reaction => this.#current?.tasks.push(reaction),
+      current: () => this.#current,
+      enqueueFor: (thread, reaction) => {
+        if (thread instanceof LogicalThread) {
+          thread.tasks.push(reaction)
+          if (thread !== this.#current) this.#settleDown(thread)
+        } else reaction()
+      },
+    })
+  }
+
+  // What code under test finds in the place of Node's.
+
+  /**
+   * What transformed code finds as `$`, and in the place of some globals.
+   * @param active the run that is under way
+   */
+  static runtime(active: () => Run): Record<string, unknown> {
+    const asTask = (callback: () => unknown) => () =>
+      active().#startTask(
+        function* () {
+          const result: unknown = callback()
+          return result instanceof GeneratorObject ? yield* result : result
+        },
+        () => {},
+        error => active().#fail('assertion', `a callback has thrown: ${text(error)}`, error),
+      )
+    const timer = (callback: () => unknown, delay = 0): object => {
+      const handle = { ref: () => handle, unref: () => handle, hasRef: () => true }
+      if (delay < LONG) active().#current?.timers.set(handle, { due: active().#now + delay, callback: asTask(callback) })
+      return handle
+    }
+    const clear = (handle: object) => {
+      for (const thread of active().#threads) thread.timers.delete(handle)
+    }
+    return {
+      v: undefined,
+      Coroutine: GeneratorObject,
+      Promise: LogicalPromise,
+      setTimeout: timer,
+      setInterval: timer,
+      clearTimeout: clear,
+      clearInterval: clear,
+      setImmediate: (callback: () => unknown) => {
+        active().#current?.immediates.push(asTask(callback))
+        return {}
+      },
+      clearImmediate: () => {},
+      queueMicrotask: (callback: () => unknown) => active().#current?.tasks.push(asTask(callback)),
+      performance: { now: () => active().#now },
+      run: (value: unknown) => active().#direct(value),
+      atomic: (kind: OperationKind, place: string, view: View, index = 0, ...args: unknown[]) =>
+        Atomics[kind as 'load'] === undefined
+          ? new Operation('load', place, EMPTY, 0)
+          : new Operation(kind, place, view, index, args),
+      atomicNow: (kind: OperationKind, place: string, view: View, index = 0, ...args: unknown[]) =>
+        active().#executeNow(new Operation(kind, place, view, index, args)),
+      await: (value: unknown) => new Await(LogicalPromise.resolve(value)),
+      spawn: (coroutine: Coroutine) => active().#spawn(coroutine),
+      iterate: (coroutine: Coroutine) => ({
+        [Symbol.iterator]() {
+          return this
+        },
+        next: (value: unknown) => coroutine.next(value),
+        return: (value: unknown) => coroutine.return(value),
+        throw: (error: unknown) => coroutine.throw(error),
+      }),
+      call: (target: unknown, args: unknown[]) => callWith(target, undefined, args, active().#plainFunction),
+      method: (object: Record<PropertyKey, unknown>, name: PropertyKey, args: unknown[], place: string) => {
+        if (ArrayBuffer.isView(object) && isShared(object)) active().#touchMany(object as unknown as View, String(name), args, place)
+        return callWith(object[name], object, args, active().#plainFunction)
+      },
+      get: (object: View, key: number, place: string) => {
+        active().#touch(object, key, false, place)
+        return object[key]
+      },
+      set: (object: View, key: number, value: number, place: string) => {
+        active().#touch(object, key, true, place)
+        object[key] = value
+        return value
+      },
+      compound: (object: View, key: number, operator: string, value: number, place: string) => {
+        active().#touch(object, key, true, place)
+        const result = combine(object[key] as number, operator, value)
+        object[key] = result
+        return result
+      },
+      step: (object: View, key: number, operator: string, prefix: boolean, place: string) => {
+        active().#touch(object, key, true, place)
+        const before = object[key] as number
+        const after = operator === '++' ? before + 1 : before - 1
+        object[key] = after
+        return prefix ? after : before
+      },
+    }
+  }
+
+  /**
+   * An async function's call: its code runs within the caller up to its first await, as in JavaScript.
+   * @returns what the caller is to run, which gives the promise
+   */
+  *#spawn(coroutine: Coroutine): Coroutine {
+    const { promise, resolve, reject } = LogicalPromise.withResolvers()
+    let given: unknown
+    let failed = false
+    for (;;) {
+      let next: IteratorResult<unknown, unknown>
+      try {
+        next = failed ? coroutine.throw(given) : coroutine.next(given)
+      } catch (error) {
+        reject(error)
+        return promise
+      }
+      if (next.done) {
+        resolve(next.value)
+        return promise
+      }
+      failed = false
+      if (next.value instanceof Await) {
+        next.value.promise.react(outcome =>
+          this.#startTask(() => continued(coroutine, outcome), resolve, reject),
+        )
+        return promise
+      }
+      try {
+        given = yield next.value
+      } catch (error) {
+        given = error
+        failed = true
+      }
+    }
+  }
+
+  #touch(object: unknown, key: unknown, write: boolean, place: string): void {
+    if (this.#races === undefined || this.#current === undefined || typeof key !== 'number') return
+    if (!ArrayBuffer.isView(object) || !isShared(object)) return
+    const bytes = (object as View).BYTES_PER_ELEMENT
+    const address = this.#addresses.of(object, key, bytes)
+    this.#race(this.#races.plain(this.#current.number, address, write, place))
+  }
+
+  #touchMany(view: View, method: string, args: readonly unknown[], place: string): void {
+    const span = spanOf(view, method, args)
+    if (span === undefined) return
+    for (let index = span.from; index < span.to; index += 1) this.#touch(view, index, span.write, place)
+  }
+
+  readonly #plain = new WeakMap<object, (...args: unknown[]) => unknown>()
+
+  /** The same function, for who expects one that has come to its end when it comes back. */
+  readonly #plainFunction = (target: (...args: unknown[]) => unknown): ((...args: unknown[]) => unknown) => {
+    let plain = this.#plain.get(target)
+    if (plain === undefined) {
+      const run = this
+      plain = function (this: unknown, ...args: unknown[]) {
+        return run.#direct(target.apply(this, args))
+      }
+      this.#plain.set(target, plain)
+    }
+    return plain
+  }
+}
+
+const NEVER = Number.POSITIVE_INFINITY
+/** Timers that long hold an event loop open, and mean nothing else. */
+const LONG = 2 ** 29
+const NOBODY = new LogicalThread(-1)
+const EMPTY = new Int32Array(1)
+
+function* continued(
+  coroutine: Coroutine,
+  outcome: { readonly ok: true; readonly value: unknown } | { readonly ok: false; readonly error: unknown },
+): Coroutine {
+  let next = outcome.ok ? coroutine.next(outcome.value) : coroutine.throw(outcome.error)
+  while (!next.done) {
+    let given: unknown
+    try {
+      given = yield next.value
+    } catch (error) {
+      next = coroutine.throw(error)
+      continue
+    }
+    next = coroutine.next(given)
+  }
+  return next.value
+}
+
+const nativeness = new WeakMap<object, boolean>()
+
+function isNative(target: object): boolean {
+  let native = nativeness.get(target)
+  if (native === undefined) {
+    native = /\{\s*\[native code\]\s*\}\s*$/.test(Function.prototype.toString.call(target)) && !('prototype' in target && target.prototype instanceof GeneratorObject)
+    // A bound function looks native, and is one of ours if it gives coroutines.
+    if (native && Object.getPrototypeOf(target) !== Function.prototype) native = false
+    nativeness.set(target, native)
+  }
+  return native
+}
+
+function callWith(
+  target: unknown,
+  self: unknown,
+  args: unknown[],
+  plain: (target: (...args: unknown[]) => unknown) => (...args: unknown[]) => unknown,
+): unknown {
+  const callee = target as (...args: unknown[]) => unknown
+  if (args.some(argument => typeof argument === 'function') && typeof callee === 'function' && isNative(callee)) {
+    const given = args.map(argument =>
+      typeof argument === 'function' ? plain(argument as (...args: unknown[]) => unknown) : argument,
+    )
+    return callee.apply(self, given)
+  }
+  return callee.apply(self, args)
+}
+
+const read = (view: View, index: number): number | bigint => view[index] ?? 0
+
+/** A value as the view would hold it. */
+function coerced(view: View, value: unknown): number | bigint {
+  if (view instanceof Int32Array) return Number(value) | 0
+  if (view instanceof BigInt64Array) return BigInt.asIntN(64, value as bigint)
+  const one = new (view.constructor as new (values: unknown[]) => View)([value])
+  return one[0] ?? 0
+}
+
+function combine(left: number, operator: string, right: number): number {
+  switch (operator) {
+    case '+':
+      return left + right
+    case '-':
+      return left - right
+    case '*':
+      return left * right
+    case '/':
+      return left / right
+    case '%':
+      return left % right
+    case '**':
+      return left ** right
+    case '<<':
+      return left << right
+    case '>>':
+      return left >> right
+    case '>>>':
+      return left >>> right
+    case '&':
+      return left & right
+    case '|':
+      return left | right
+    default:
+      return left ^ right
+  }
+}
+
+/** Which elements a method of a view reads or writes. */
+function spanOf(
+  view: View,
+  method: string,
+  args: readonly unknown[],
+): { readonly from: number; readonly to: number; readonly write: boolean } | undefined {
+  const number = (index: number, otherwise: number): number =>
+    typeof args[index] === 'number' ? Math.max(0, Math.min(args[index], view.length)) : otherwise
+  switch (method) {
+    case 'fill':
+      return { from: number(1, 0), to: number(2, view.length), write: true }
+    case 'set':
+      return { from: number(1, 0), to: number(1, 0) + (args[0] as ArrayLike<number>).length, write: true }
+    case 'slice':
+      return { from: number(0, 0), to: number(1, view.length), write: false }
+    case 'toString':
+      return typeof args[0] === 'string' ? { from: number(1, 0), to: number(2, view.length), write: false } : undefined
+    default:
+      return undefined
+  }
+}
+
+const text = (error: unknown): string => (error instanceof Error ? error.message : String(error))
