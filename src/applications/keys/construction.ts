@@ -107,7 +107,7 @@ export function negate(
 }
 
 /** Resolves once the key has been constructed, one way or the other. @throws SystemError ERESTARTSYS on `signal` */
-export function constructed(key: Key, signal: AbortSignal | undefined): Promise<void> {
+function constructed(key: Key, signal: AbortSignal | undefined): Promise<void> {
   const { waiters } = key
   if (waiters === undefined) return Promise.resolve()
   return new Promise((resolve, reject) => {

@@ -40,7 +40,7 @@ function userPayload(payload: Buffer): Buffer {
 }
 
 /** Bytes that whoever may read the key can have. */
-export const userType: KeyType = {
+const userType: KeyType = {
   name: 'user',
   instantiate: userPayload,
   update: userPayload,
@@ -48,7 +48,7 @@ export const userType: KeyType = {
 }
 
 /** Bytes for code inside this process only. */
-export const logonType: KeyType = {
+const logonType: KeyType = {
   name: 'logon',
   instantiate: userPayload,
   update: userPayload,

@@ -121,7 +121,7 @@ export function clearLinks(store: KeyStore, keyring: Key): void {
 }
 
 /** Whether `keyring` would come to be inside itself, or what hangs below `key` is too deep to be searched. */
-export function checkCycle(keyring: Key, key: Key, syscall: string): void {
+function checkCycle(keyring: Key, key: Key, syscall: string): void {
   if (key.links === undefined) return
   switch (nesting(key, keyring, 0)) {
     case 'cycle':

@@ -10,7 +10,7 @@ import { inThreadHelper, temporary } from '../../helpers/temporary.js'
 let sockets = 0
 
 /** Lets helpers call `keyctl` by lines of JSON; bytes are base64. */
-export function serve(keys: Keys): { readonly started: number } {
+function serve(keys: Keys): { readonly started: number } {
   const count = { started: 0 }
   keys.helperEnvironment = authority => {
     count.started += 1

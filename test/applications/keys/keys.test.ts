@@ -419,7 +419,7 @@ describe('quotas', () => {
     const own = { credentials: keys.createCredentials({ uid: 78, gid: 78, groups: [] }) }
     await keys.addKey('user', 'abc', 'xyz', { ...own, keyring: KEY_SPEC_THREAD_KEYRING })
     // Two keys with their descriptions and NULs, a payload, a link.
-    assert.match(kernel.proc.read('/proc/key-users'), /^ {3}78: {5}2 2\/2 2\/200 15\/20000\n/m)
+    assert.match(kernel.proc.read('/proc/key-users'), /^ {3}78: {5}2 2\/2 2\/200 16\/20000\n/m)
     own.credentials.close()
   })
 })

@@ -2,6 +2,7 @@
  * Secrets from git's credential helpers, as git-credential(1) and gitcredentials(7) say: `key=value` lines on standard
  * input and output.
  */
+import { wrongValue } from '../../../kernel/errors.js'
 import { keyError } from '../errors.js'
 import {
   type Credential,
@@ -33,6 +34,7 @@ export interface GitCredentialOptions extends HelperOptions {
 export function gitCredentialType(options: GitCredentialOptions): CredentialType {
   const limits = checkLimits(options)
   const { name = 'git', helper, useHttpPath = false } = options
+  if (helper === '') throw wrongValue('options.helper', 'must name a helper')
   const words = typeof helper === 'string' ? undefined : checkCommand(helper, 'options.helper')
   const fields = (description: string) => fieldsOf(checkUrl(description), useHttpPath)
   const protocol: Protocol = {
@@ -52,7 +54,6 @@ export function gitCredentialType(options: GitCredentialOptions): CredentialType
 }
 
 function shellCommand(helper: string, action: string): readonly string[] {
-  if (helper === '') throw keyError('EINVAL', 'an empty credential helper')
   if (helper.startsWith('!')) return ['/bin/sh', '-c', `${helper.slice(1)} ${action}`]
   if (helper.startsWith('/')) return ['/bin/sh', '-c', `${helper} ${action}`]
   return ['/bin/sh', '-c', `git credential-${helper} ${action}`]
