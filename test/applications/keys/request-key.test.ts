@@ -382,19 +382,26 @@ describe('authority', () => {
   test('a helper that asks for another key: it is made for the first requestor, and goes to its keyring', async () => {
     const own = tenant()
     const [outer, inner] = [name(), name()]
+    await keys.addKey('user', 'their:nested', 'first', own)
     helper(
       keysHelper(`
       await call('assume_authority', key)
       const what = (await call('describe', key)).split(';').at(-1)
-      if (what === ${JSON.stringify(inner)}) await call('instantiate', key, 'inner', 0)
+      if (what === ${JSON.stringify(inner)}) {
+        const theirs = await call('read', await call('request', 'user', 'their:nested'))
+        await call('instantiate', key, 'inner of ' + theirs, 0)
+      }
       else {
         const other = await call('request', 'user', ${JSON.stringify(inner)}, '')
         await call('instantiate', key, 'outer with ' + await call('read', other), 0)
       }`),
     )
     const key = await keys.requestKey('user', outer, '', own)
-    assert.equal(key.payload().toString(), 'outer with inner')
-    assert.equal(keys.search(KEY_SPEC_SESSION_KEYRING, 'user', inner, own).payload().toString(), 'inner')
+    assert.equal(key.payload().toString(), 'outer with inner of first')
+    assert.equal(
+      keys.search(KEY_SPEC_SESSION_KEYRING, 'user', inner, own).payload().toString(),
+      'inner of first',
+    )
   })
 
   test('asked for with an authority that has ended: EKEYREVOKED', async () => {
