@@ -4,7 +4,7 @@
 import { type FsmToken, TsFsmRecur, TsFsmType } from '../../../src/applications/textsearch/index.js'
 
 /** Linux's toupper of a byte of Latin-1. */
-export const upper = (byte: number): number =>
+const upper = (byte: number): number =>
   (byte >= 0x61 && byte <= 0x7a) || (byte >= 0xdf && byte !== 0xf7) ? byte - 32 : byte
 
 export const folded = (bytes: Uint8Array, ignoreCase: boolean): Uint8Array =>

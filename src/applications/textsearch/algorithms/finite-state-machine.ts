@@ -50,7 +50,7 @@ export function compileFsm(pattern: Uint8Array): FsmProgram {
 }
 
 /** `scan` has used up its block. */
-export const NEED_BLOCK = -1
+const NEED_BLOCK = -1
 /** There is no match, whatever follows. */
 export const NO_MATCH = -2
 

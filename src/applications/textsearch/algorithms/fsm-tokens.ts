@@ -46,7 +46,7 @@ export interface FsmToken {
 }
 
 /** sizeof(struct ts_fsm_token). */
-export const TOKEN_BYTES = 4
+const TOKEN_BYTES = 4
 const RECUR_AT = 2
 const VALUE_AT = 3
 

@@ -55,13 +55,13 @@ for (const [first, last, classes] of RANGES) {
 }
 
 /** Each byte as it is. */
-export const IDENTITY: Uint8Array = Uint8Array.from({ length: BYTES }, (_, byte) => byte)
+const IDENTITY: Uint8Array = Uint8Array.from({ length: BYTES }, (_, byte) => byte)
 
 /**
  * Each byte's capital letter, as Linux's toupper: a small letter less 32. Latin-1 has no capitals of 0xDF (ß) and
  * 0xFF (ÿ), and what they become here is 0xBF (¿) and 0xDF (ß).
  */
-export const UPPER_CASE: Uint8Array = IDENTITY.map(byte =>
+const UPPER_CASE: Uint8Array = IDENTITY.map(byte =>
   ((CLASSES[byte] ?? 0) & LOWER) === 0 ? byte : byte - TO_UPPER,
 )
 
