@@ -16,4 +16,5 @@ export const SUITES: Readonly<Record<string, () => Promise<{ readonly suite: Sui
   memory: () => import('./memory.js'),
   startup: () => import('./startup.js'),
   growth: () => import('./growth.js'),
+  textsearch: () => import('./textsearch.js'),
 }
