@@ -15,7 +15,7 @@ const ENTRIES = [
   'src/register.ts',
   'src/cli/main.ts',
   ...readdirSync('src/applications', { recursive: true })
-    .filter(name => name.endsWith('index.ts'))
+    .filter(name => /^[^/]+\/index\.ts$/.test(name))
     .map(name => `src/applications/${name}`),
 ]
 /** What is loaded by its path: threads, in-thread helpers, modules. Each is whole by itself. */

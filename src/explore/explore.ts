@@ -117,7 +117,10 @@ async function loadScenario(scenario: unknown, options: ExploreOptions): Promise
     })
   }
   const names = Object.entries(options.modules ?? {})
-  const imports = names.map(([name, where], at) => `import * as module${at} from ${JSON.stringify(String(where))}\nconst named${at} = [${JSON.stringify(name)}, module${at}]`)
+  const imports = names.map(
+    ([name, where], at) =>
+      `import * as module${at} from ${JSON.stringify(String(where))}\nconst named${at} = [${JSON.stringify(name)}, module${at}]`,
+  )
   const list = names.map((_, at) => `named${at}`).join(', ')
   const source = `${imports.join('\n')}\nconst scenario = (${Function.prototype.toString.call(scenario)})\nexport default () => scenario(Object.fromEntries([${list}]))`
   return loadModules({ url: base, source })
@@ -188,7 +191,11 @@ class Explorer {
     return { schedules, pruned, steps, complete, duration: performance.now() - start }
   }
 
-  #once(strategy: Strategy): { readonly run: Run; readonly cut: boolean; readonly failure: FoundFailure | undefined } {
+  #once(strategy: Strategy): {
+    readonly run: Run
+    readonly cut: boolean
+    readonly failure: FoundFailure | undefined
+  } {
     const run = new Run(this.#limits)
     this.#active = run
     run.start(this.#setUp)

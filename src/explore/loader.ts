@@ -139,9 +139,13 @@ function placeOf(file: string): (line: number, column: number) => string {
   const own = (line: number) => `${basename(file)}:${line}`
   const mapFile = `${file}.map`
   if (!existsSync(mapFile)) return own
-  const map = new SourceMap(JSON.parse(readFileSync(mapFile, 'utf8')) as ConstructorParameters<typeof SourceMap>[0])
+  const map = new SourceMap(
+    JSON.parse(readFileSync(mapFile, 'utf8')) as ConstructorParameters<typeof SourceMap>[0],
+  )
   return (line, column) => {
     const found = map.findEntry(line - 1, column)
-    return 'originalSource' in found ? `${basename(found.originalSource)}:${found.originalLine + 1}` : own(line)
+    return 'originalSource' in found
+      ? `${basename(found.originalSource)}:${found.originalLine + 1}`
+      : own(line)
   }
 }

@@ -28,7 +28,9 @@ function tasks(): TaskQueue {
 const isThenable = (value: unknown): value is PromiseLike<unknown> =>
   typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function'
 
-type Outcome = { readonly ok: true; readonly value: unknown } | { readonly ok: false; readonly error: unknown }
+type Outcome =
+  | { readonly ok: true; readonly value: unknown }
+  | { readonly ok: false; readonly error: unknown }
 
 /** Runs a coroutine without a switch; set by the runtime. */
 let runDirectly: (value: unknown) => unknown = value => value
@@ -68,7 +70,9 @@ export class LogicalPromise<Value> implements PromiseLike<Value> {
     if (value instanceof LogicalPromise) {
       value.react(outcome => this.#settle(outcome))
     } else if (isThenable(value)) {
-      throw new Error('a promise from outside of the exploration: only those of its own threads can be awaited')
+      throw new Error(
+        'a promise from outside of the exploration: only those of its own threads can be awaited',
+      )
     } else this.#settle({ ok: true, value })
   }
 
@@ -86,22 +90,31 @@ export class LogicalPromise<Value> implements PromiseLike<Value> {
   ): LogicalPromise<Result | Failure> {
     return new LogicalPromise((resolve, reject) => {
       this.react(outcome => {
-        const handler = (outcome.ok ? fulfilled : rejected) as ((value: unknown) => unknown) | null | undefined
+        const handler = (outcome.ok ? fulfilled : rejected) as
+          | ((value: unknown) => unknown)
+          | null
+          | undefined
         const value = outcome.ok ? outcome.value : outcome.error
         if (typeof handler !== 'function') {
           if (outcome.ok) resolve(value)
           else reject(value)
           return
         }
-        startTask(function* () {
-          const result: unknown = handler(value)
-          return result instanceof GeneratorObject ? ((yield* result as Generator) as unknown) : result
-        }, resolve, reject)
+        startTask(
+          function* () {
+            const result: unknown = handler(value)
+            return result instanceof GeneratorObject ? ((yield* result as Generator) as unknown) : result
+          },
+          resolve,
+          reject,
+        )
       })
     })
   }
 
-  catch<Failure>(rejected: (error: unknown) => Failure | PromiseLike<Failure>): LogicalPromise<Value | Failure> {
+  catch<Failure>(
+    rejected: (error: unknown) => Failure | PromiseLike<Failure>,
+  ): LogicalPromise<Value | Failure> {
     return this.then(undefined, rejected)
   }
 
@@ -150,12 +163,18 @@ export class LogicalPromise<Value> implements PromiseLike<Value> {
   static race(values: Iterable<unknown>): LogicalPromise<unknown> {
     return new LogicalPromise((resolve, reject) => {
       for (const each of values) {
-        LogicalPromise.resolve(each).react(outcome => (outcome.ok ? resolve(outcome.value) : reject(outcome.error)))
+        LogicalPromise.resolve(each).react(outcome =>
+          outcome.ok ? resolve(outcome.value) : reject(outcome.error),
+        )
       }
     })
   }
 
-  static withResolvers(): { promise: LogicalPromise<unknown>; resolve(value: unknown): void; reject(error: unknown): void } {
+  static withResolvers(): {
+    promise: LogicalPromise<unknown>
+    resolve(value: unknown): void
+    reject(error: unknown): void
+  } {
     let resolve: (value: unknown) => void = () => {}
     let reject: (error: unknown) => void = () => {}
     const promise = new LogicalPromise((resolveIt, rejectIt) => {

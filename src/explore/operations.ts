@@ -3,7 +3,14 @@
  */
 import type { LogicalPromise } from './logical-promise.js'
 
-export type View = Int32Array | BigInt64Array | Uint32Array | Uint8Array | Int8Array | Uint16Array | Int16Array
+export type View =
+  | Int32Array
+  | BigInt64Array
+  | Uint32Array
+  | Uint8Array
+  | Int8Array
+  | Uint16Array
+  | Int16Array
 
 /** Names as `Atomics` has them, and what only a scheduler does. */
 export type OperationKind =
@@ -35,13 +42,7 @@ export class Operation {
   readonly index: number
   readonly args: readonly unknown[]
 
-  constructor(
-    kind: OperationKind,
-    place: string,
-    view?: View,
-    index = 0,
-    args: readonly unknown[] = [],
-  ) {
+  constructor(kind: OperationKind, place: string, view?: View, index = 0, args: readonly unknown[] = []) {
     this.kind = kind
     this.place = place
     this.view = view

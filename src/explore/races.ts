@@ -77,7 +77,13 @@ export class RaceDetector {
   }
 
   /** An atomic access. @returns what it races with */
-  atomic(thread: number, address: number, reads: boolean, writes: boolean, place: string): RaceReport | undefined {
+  atomic(
+    thread: number,
+    address: number,
+    reads: boolean,
+    writes: boolean,
+    place: string,
+  ): RaceReport | undefined {
     const race = this.#access(thread, address, writes, true, place)
     const cell = this.#cell(address)
     const clock = this.clock(thread)
@@ -98,7 +104,13 @@ export class RaceDetector {
     return cell
   }
 
-  #access(thread: number, address: number, write: boolean, atomic: boolean, place: string): RaceReport | undefined {
+  #access(
+    thread: number,
+    address: number,
+    write: boolean,
+    atomic: boolean,
+    place: string,
+  ): RaceReport | undefined {
     const cell = this.#cell(address)
     const clock = this.clock(thread)
     const second: Access = { thread, time: clock[thread] ?? 0, write, atomic, place }

@@ -54,4 +54,5 @@ export function countPreemptions(steps: readonly Step[], enabled: readonly (read
   return count
 }
 
-export const scheduleOf = (steps: readonly Step[]): string => formatSchedule(steps.map(({ thread }) => thread))
+export const scheduleOf = (steps: readonly Step[]): string =>
+  formatSchedule(steps.map(({ thread }) => thread))

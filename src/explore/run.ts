@@ -4,15 +4,9 @@
  * A thread is at an operation that it has not executed yet, asleep, or at its end. A step executes one thread's
  * operation and runs its code up to the next one. Whoever chooses the steps sees only which threads could go on.
  */
-import {
-  Await,
-  Addresses,
-  isShared,
-  Operation,
-  type OperationKind,
-  type View,
-} from './operations.js'
+
 import { GeneratorObject, LogicalPromise, useDirectRun, useQueue, useTasks } from './logical-promise.js'
+import { Addresses, Await, isShared, Operation, type OperationKind, type View } from './operations.js'
 import { RaceDetector, type RaceReport } from './races.js'
 
 type Coroutine = Generator<unknown, unknown, unknown>
@@ -28,12 +22,7 @@ export interface Step {
   readonly address: number
 }
 
-export type FailureKind =
-  | 'assertion'
-  | 'deadlock'
-  | 'lost wake-up'
-  | 'livelock'
-  | 'data race'
+export type FailureKind = 'assertion' | 'deadlock' | 'lost wake-up' | 'livelock' | 'data race'
 
 export interface Failure {
   readonly kind: FailureKind
@@ -57,7 +46,13 @@ interface Timer {
 class LogicalThread {
   readonly number: number
   /** The coroutine that runs, and what it is at. */
-  running: { readonly coroutine: Coroutine; readonly resolve: (value: unknown) => void; readonly reject: (error: unknown) => void } | undefined
+  running:
+    | {
+        readonly coroutine: Coroutine
+        readonly resolve: (value: unknown) => void
+        readonly reject: (error: unknown) => void
+      }
+    | undefined
   pending: Operation | undefined
   /** What the pending operation's execution gives, where it was decided by another thread. */
   outcome: unknown
@@ -217,7 +212,12 @@ export class Run {
       }
     }
     for (const sleeper of this.#sleepers) {
-      if (sleeper.thread !== thread || sleeper.resolve === undefined || sleeper.deadline >= (next?.due ?? NEVER)) continue
+      if (
+        sleeper.thread !== thread ||
+        sleeper.resolve === undefined ||
+        sleeper.deadline >= (next?.due ?? NEVER)
+      )
+        continue
       next = {
         due: sleeper.deadline,
         fire: () => {
@@ -559,7 +559,8 @@ export class Run {
 
   #executeNow(operation: Operation): unknown {
     const thread = this.#current ?? NOBODY
-    if (operation.kind === 'wait') throw new Error(`Atomics.wait in a place that cannot wait: ${operation.place}`)
+    if (operation.kind === 'wait')
+      throw new Error(`Atomics.wait in a place that cannot wait: ${operation.place}`)
     return this.#execute(thread, operation)
   }
 
@@ -596,7 +597,8 @@ export class Run {
       )
     const timer = (callback: () => unknown, delay = 0): object => {
       const handle = { ref: () => handle, unref: () => handle, hasRef: () => true }
-      if (delay < LONG) active().#current?.timers.set(handle, { due: active().#now + delay, callback: asTask(callback) })
+      if (delay < LONG)
+        active().#current?.timers.set(handle, { due: active().#now + delay, callback: asTask(callback) })
       return handle
     }
     const clear = (handle: object) => {
@@ -636,7 +638,8 @@ export class Run {
       }),
       call: (target: unknown, args: unknown[]) => callWith(target, undefined, args, active().#plainFunction),
       method: (object: Record<PropertyKey, unknown>, name: PropertyKey, args: unknown[], place: string) => {
-        if (ArrayBuffer.isView(object) && isShared(object)) active().#touchMany(object as unknown as View, String(name), args, place)
+        if (ArrayBuffer.isView(object) && isShared(object))
+          active().#touchMany(object as unknown as View, String(name), args, place)
         return callWith(object[name], object, args, active().#plainFunction)
       },
       get: (object: View, key: number, place: string) => {
@@ -759,7 +762,9 @@ const nativeness = new WeakMap<object, boolean>()
 function isNative(target: object): boolean {
   let native = nativeness.get(target)
   if (native === undefined) {
-    native = /\{\s*\[native code\]\s*\}\s*$/.test(Function.prototype.toString.call(target)) && !('prototype' in target && target.prototype instanceof GeneratorObject)
+    native =
+      /\{\s*\[native code\]\s*\}\s*$/.test(Function.prototype.toString.call(target)) &&
+      !('prototype' in target && target.prototype instanceof GeneratorObject)
     // A bound function looks native, and is one of ours if it gives coroutines.
     if (native && Object.getPrototypeOf(target) !== Function.prototype) native = false
     nativeness.set(target, native)
@@ -774,7 +779,11 @@ function callWith(
   plain: (target: (...args: unknown[]) => unknown) => (...args: unknown[]) => unknown,
 ): unknown {
   const callee = target as (...args: unknown[]) => unknown
-  if (args.some(argument => typeof argument === 'function') && typeof callee === 'function' && isNative(callee)) {
+  if (
+    args.some(argument => typeof argument === 'function') &&
+    typeof callee === 'function' &&
+    isNative(callee)
+  ) {
     const given = args.map(argument =>
       typeof argument === 'function' ? plain(argument as (...args: unknown[]) => unknown) : argument,
     )
@@ -838,7 +847,9 @@ function spanOf(
     case 'slice':
       return { from: number(0, 0), to: number(1, view.length), write: false }
     case 'toString':
-      return typeof args[0] === 'string' ? { from: number(1, 0), to: number(2, view.length), write: false } : undefined
+      return typeof args[0] === 'string'
+        ? { from: number(1, 0), to: number(2, view.length), write: false }
+        : undefined
     default:
       return undefined
   }

@@ -44,7 +44,8 @@ export function parseSource(text: string, file: string): Parsed {
   const imports: string[] = []
   const accessors = new Set<string>()
   visit(tree, node => {
-    if (/^(Import|Export(Named|All))Declaration$/.test(node.type) && node.source) imports.push(node.source.value)
+    if (/^(Import|Export(Named|All))Declaration$/.test(node.type) && node.source)
+      imports.push(node.source.value)
     const accessor = (node.type === 'MethodDefinition' || node.type === 'Property') && node.kind === 'get'
     if (accessor && !node.computed) accessors.add(node.key.name ?? String(node.key.value))
   })
@@ -122,10 +123,7 @@ class Transformer {
   readonly #accessors: ReadonlySet<string>
   readonly #place: (line: number, column: number) => string
 
-  constructor(
-    accessors: ReadonlySet<string>,
-    place: (line: number, column: number) => string,
-  ) {
+  constructor(accessors: ReadonlySet<string>, place: (line: number, column: number) => string) {
     this.#accessors = accessors
     this.#place = place
   }
@@ -147,9 +145,7 @@ class Transformer {
       case 'ExportAllDeclaration':
         hoisted.push(
           expression(
-            node.exported
-              ? exportCall(node.exported, source)
-              : call(member(id('$export'), 'all'), [source]),
+            node.exported ? exportCall(node.exported, source) : call(member(id('$export'), 'all'), [source]),
           ),
         )
         return
@@ -170,7 +166,8 @@ class Transformer {
         }
         if (node.declaration) {
           body.push(this.#statement(node.declaration, 'direct'))
-          for (const name of declaredNames(node.declaration)) hoisted.push(expression(exportCall(id(name), id(name))))
+          for (const name of declaredNames(node.declaration))
+            hoisted.push(expression(exportCall(id(name), id(name))))
         }
         return
       default:
@@ -238,7 +235,9 @@ class Transformer {
       case 'UpdateExpression':
         return this.#update(node, mode)
       case 'UnaryExpression':
-        return node.operator === 'delete' ? { ...node, argument: this.#parts(node.argument, mode) } : this.#parts(node, mode)
+        return node.operator === 'delete'
+          ? { ...node, argument: this.#parts(node.argument, mode) }
+          : this.#parts(node, mode)
       case 'AwaitExpression':
         if (mode === 'direct') throw this.#unsupported(node, 'await here')
         return yieldOf(runtime('await', this.#any(node.argument, mode)))
@@ -315,7 +314,11 @@ class Transformer {
     }
     if (node.kind === 'set') {
       const run = runtime('run', bound(this.#body(value.body)))
-      return { ...node, key, value: { ...value, params: this.#params(value.params), body: block([expression(run)]) } }
+      return {
+        ...node,
+        key,
+        value: { ...value, params: this.#params(value.params), body: block([expression(run)]) },
+      }
     }
     return { ...node, key, value: this.#function(value) }
   }
@@ -352,7 +355,8 @@ class Transformer {
   /** A built-in function that is given a function must be given one that runs to its end. */
   #plainCall(node: Tree, callee: Tree, args: readonly Tree[], mode: Mode): Tree {
     const functions = node.arguments.some(
-      (argument: Tree) => isFunction(argument) || argument.type === 'Identifier' || argument.type === 'MemberExpression',
+      (argument: Tree) =>
+        isFunction(argument) || argument.type === 'Identifier' || argument.type === 'MemberExpression',
     )
     const list = { type: 'ArrayExpression', elements: args }
     if (callee.type === 'MemberExpression') {
@@ -401,7 +405,8 @@ class Transformer {
     const { left, operator } = node
     const right = this.#any(node.right, mode)
     if (left.type !== 'MemberExpression' || !left.computed) {
-      const target = left.type === 'MemberExpression' ? { ...left, object: this.#any(left.object, mode) } : left
+      const target =
+        left.type === 'MemberExpression' ? { ...left, object: this.#any(left.object, mode) } : left
       return { ...node, left: left.type.endsWith('Pattern') ? this.#parts(left, mode) : target, right }
     }
     const object = this.#any(left.object, mode)
@@ -431,12 +436,25 @@ class Transformer {
 }
 
 /** Methods of views that read or write many elements. */
-const ELEMENT_METHODS: ReadonlySet<string> = new Set(['fill', 'set', 'copyWithin', 'slice', 'subarray', 'copy', 'write', 'toString', 'indexOf'])
+const ELEMENT_METHODS: ReadonlySet<string> = new Set([
+  'fill',
+  'set',
+  'copyWithin',
+  'slice',
+  'subarray',
+  'copy',
+  'write',
+  'toString',
+  'indexOf',
+])
 
 const runtimeImport = (source: Tree): Tree => call(id('$import'), [literal(source.value)])
 
 const exportCall = (name: Tree, value: Tree): Tree =>
-  call(id('$export'), [literal(name.name ?? name.value), { type: 'ArrowFunctionExpression', params: [], body: value, expression: true, async: false }])
+  call(id('$export'), [
+    literal(name.name ?? name.value),
+    { type: 'ArrowFunctionExpression', params: [], body: value, expression: true, async: false },
+  ])
 
 function importStatement({ type, local, imported }: Tree, source: Tree): Tree {
   const value =

@@ -33,9 +33,9 @@ export function exit(): void {
   symbols = undefined
 }
 
-const algorithm = ({ owner }: TextSearchModuleContext): TextSearchOps<BoyerMoorePattern> => ({
+const algorithm = ({ module }: TextSearchModuleContext): TextSearchOps<BoyerMoorePattern> => ({
   name: 'bm',
-  owner,
+  owner: module,
   init: (pattern, flags) => compileBoyerMoore(pattern, (flags & TS_IGNORECASE) !== 0),
   // As in Linux it begins anew in each block, so that it misses what lies across two, and leaves state.offset alone.
   find(conf, state) {

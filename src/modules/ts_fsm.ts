@@ -35,9 +35,9 @@ export function exit(): void {
   symbols = undefined
 }
 
-const algorithm = ({ owner }: TextSearchModuleContext): TextSearchOps<FsmProgram> => ({
+const algorithm = ({ module }: TextSearchModuleContext): TextSearchOps<FsmProgram> => ({
   name: 'fsm',
-  owner,
+  owner: module,
   init(pattern, flags) {
     if ((flags & TS_IGNORECASE) !== 0) throw new PatternError('it cannot ignore case')
     return compileFsm(pattern)

@@ -29,9 +29,9 @@ export function exit(): void {
   symbols = undefined
 }
 
-const algorithm = ({ owner }: TextSearchModuleContext): TextSearchOps<KmpPattern> => ({
+const algorithm = ({ module }: TextSearchModuleContext): TextSearchOps<KmpPattern> => ({
   name: 'kmp',
-  owner,
+  owner: module,
   init: (pattern, flags) => compileKmp(pattern, (flags & TS_IGNORECASE) !== 0),
   find(conf, state) {
     const run = new KmpRun(conf.priv)

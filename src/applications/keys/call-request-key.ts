@@ -14,11 +14,11 @@ import type { KeyStore } from './store.js'
 const ENVIRONMENT = ['HOME=/', 'PATH=/sbin:/bin:/usr/sbin:/usr/bin']
 
 /** Gives the helper a way to reach the kernel with its authority, and takes it back when the helper has ended. */
-export type HelperEnvironment = (authority: AuthorityKey) => {
+export type HelperEnvironment = (authority: AuthorityKey) => Promise<{
   /** Added to the helper's environment, `KEY=value`. */
   readonly env: readonly string[]
   done(): void
-}
+}>
 
 /** @throws what stood in the way; the key is negative then, and the authority over in any case */
 export async function callRequestKey(
@@ -62,7 +62,7 @@ async function callSbinRequestKey(
     credentials.processKeyring?.serial ?? 0,
     session.serial,
   ]
-  const helper = helperEnvironment?.(authority)
+  const helper = await helperEnvironment?.(authority)
   try {
     const retval = await kernel.callUsermodehelper(
       program,

@@ -2,6 +2,7 @@
  * Keys: secrets that a service asks for by name, however many ask at once, and has for as long as they hold.
  */
 import { perKernel } from '../per-kernel.js'
+import { systemCalls } from '../system-calls/index.js'
 import { Keys } from './keys.js'
 
 export {
@@ -33,7 +34,7 @@ export {
   Need,
   permissions,
 } from './constants.js'
-export type { Identity, KeyCredentials } from './credentials.js'
+export { type Identity, KeyCredentials } from './credentials.js'
 export type { Key, KeySerial } from './key.js'
 export type { KeyType } from './key-types.js'
 export {
@@ -48,5 +49,19 @@ export {
 } from './keys.js'
 export type { KeyId } from './lookup.js'
 
-/** The keys of a kernel. */
-export const keys = perKernel(kernel => new Keys(kernel))
+/** The keys of a kernel; its helpers make keys over the socket of system calls. */
+export const keys = perKernel(kernel => {
+  const made = new Keys(kernel)
+  made.helperEnvironment = async authority => {
+    const credentials = made.credentialsOfAuthority(authority)
+    const grant = await systemCalls(kernel).grant(['keyctl'], credentials)
+    return {
+      env: grant.envp,
+      done: () => {
+        grant.revoke()
+        credentials.close()
+      },
+    }
+  }
+  return made
+})

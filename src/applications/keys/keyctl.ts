@@ -2,7 +2,7 @@
  * Keys by name of operation, for whoever is not to be trusted: the helpers on the system-call socket. Each argument is
  * checked as if it were meant to harm; payloads come and go as bytes.
  */
-import { SystemError } from '../../kernel/errors.js'
+import { isSystemError, type SystemError } from '../../kernel/errors.js'
 import type { KeyCredentials } from './credentials.js'
 import { keyError } from './errors.js'
 import type { Keys } from './keys.js'
@@ -195,7 +195,7 @@ function search(find: () => number): number {
   try {
     return find()
   } catch (error) {
-    if (!(error instanceof SystemError) || error.code !== 'EAGAIN') throw error
+    if (!isSystemError(error) || error.code !== 'EAGAIN') throw error
     throw keyError('ENOKEY', 'there is no such key', 'keyctl_search')
   }
 }

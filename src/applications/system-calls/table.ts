@@ -3,7 +3,9 @@
  */
 import { SystemError } from '../../kernel/errors.js'
 import type { Kernel } from '../../kernel/kernel.js'
+import { KeyCredentials, keys } from '../keys/index.js'
 import { kmod } from '../kmod/index.js'
+import { textsearch } from '../textsearch/index.js'
 import type { Subject } from './authority.js'
 
 type SystemCall = (kernel: Kernel, args: readonly unknown[], subject: Subject) => unknown
@@ -36,6 +38,8 @@ function sysctlPath(name: string): string {
 
 export const systemCallTable: Readonly<Record<string, SystemCall>> = {
   init_module: async (kernel, args) => {
+    // Modules may need what it exports.
+    textsearch(kernel)
     await kmod(kernel).insmod(absolute(text(args, 0, 'file')), text(args, 1, 'params', ''))
     return 0
   },
@@ -49,6 +53,17 @@ export const systemCallTable: Readonly<Record<string, SystemCall>> = {
   sysctl_write: (kernel, args) => {
     kernel.proc.write(sysctlPath(text(args, 0, 'name')), text(args, 1, 'value'))
     return 0
+  },
+  keyctl: (kernel, args, subject) => {
+    const [operation, ...rest] = args
+    // What JSON has no word for.
+    const given = rest.map(argument => argument ?? undefined)
+    while (given.length > 0 && given.at(-1) === undefined) given.pop()
+    const credentials = subject.kind === 'helper' ? subject.context : keys(kernel).credentials
+    if (!(credentials instanceof KeyCredentials)) {
+      throw new SystemError('EPERM', 'the authority of this helper is not for keys', { syscall: 'keyctl' })
+    }
+    return keys(kernel).keyctl(String(operation), given, credentials)
   },
   sysctl_list: (kernel, args) => kernel.proc.list(sysctlPath(text(args, 0, 'name', '/proc/sys'))),
 }

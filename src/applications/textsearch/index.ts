@@ -1,8 +1,8 @@
 /**
  * Text search: patterns in text that comes in blocks, by algorithms that are modules.
  */
+import { kmod } from '../kmod/index.js'
 import { perKernel } from '../per-kernel.js'
-import { builtInModules } from './autoload.js'
 import { textsearchSymbols } from './symbols.js'
 import { TextSearch } from './text-search.js'
 
@@ -26,8 +26,10 @@ export {
   type TsState,
 } from './types.js'
 
-/** The text search of a kernel. */
-export const textsearch = perKernel(() => {
-  const search: TextSearch = new TextSearch(builtInModules(() => ({ symbols: textsearchSymbols(search) })))
+/** The text search of a kernel; its modules find what they need of it among the kernel's symbols. */
+export const textsearch = perKernel(kernel => {
+  const modules = kmod(kernel)
+  const search = new TextSearch(modules)
+  modules.exportSymbols({ ...textsearchSymbols(search) })
   return search
 })

@@ -1,7 +1,7 @@
 /**
  * The room's symbols for modules, in C's language: 0 or -errno.
  */
-import { SystemError } from '../../kernel/errors.js'
+import { isSystemError } from '../../kernel/errors.js'
 import type { TextSearch } from './text-search.js'
 import type { TextSearchSymbols } from './types.js'
 
@@ -10,7 +10,7 @@ function retval(call: () => void): number {
     call()
     return 0
   } catch (error) {
-    if (error instanceof SystemError) return error.retval
+    if (isSystemError(error)) return error.retval
     throw error
   }
 }

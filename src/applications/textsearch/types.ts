@@ -72,5 +72,5 @@ export interface TextSearchSymbols {
 export interface TextSearchModuleContext {
   readonly symbols: TextSearchSymbols
   /** The module itself. */
-  readonly owner?: ModuleOwner | undefined
+  readonly module?: ModuleOwner | undefined
 }

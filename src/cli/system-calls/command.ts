@@ -2,7 +2,7 @@
  * `khelper sysctl`, `uevent` and `keyctl`: their options.
  */
 import type { Command } from 'commander'
-import { addSocketOption } from './connection.js'
+import { addSocketOption, type SocketOption } from './connection.js'
 import type { SysctlOptions } from './sysctl.js'
 
 export function registerSystemCalls(program: Command): void {
@@ -15,5 +15,17 @@ export function registerSystemCalls(program: Command): void {
     .action(async (names: string[], options: SysctlOptions) => {
       const { sysctl } = await import('./sysctl.js')
       await sysctl(names, options)
+    })
+
+  addSocketOption(program.command('keyctl'))
+    .description(
+      'Works on the keys of a running service. Secrets come from standard input, and go to standard output.',
+    )
+    .argument('<operation>', 'show, padd, request, print, timeout, …: one that there is not shows all')
+    .argument('[args...]')
+    .passThroughOptions()
+    .action(async (operation: string, args: string[], options: SocketOption) => {
+      const { keyctl } = await import('./keyctl.js')
+      await keyctl(operation, args, options)
     })
 }

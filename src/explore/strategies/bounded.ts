@@ -47,7 +47,8 @@ export class BoundedStrategy implements Strategy {
       const before = this.#path[this.#depth - 1]
       const spent = before === undefined ? 0 : before.spent + this.#costAt(before)
       const goesOn = enabled.includes(previous) && !run.isTimeout(previous)
-      const costs = (thread: number) => Number((goesOn && thread !== previous) || (run.isTimeout(thread) && enabled.length > 1))
+      const costs = (thread: number) =>
+        Number((goesOn && thread !== previous) || (run.isTimeout(thread) && enabled.length > 1))
       const choices = enabled
         .filter(thread => spent + costs(thread) <= this.#bound)
         .sort((a, b) => costs(a) - costs(b) || Number(b === previous) - Number(a === previous) || a - b)

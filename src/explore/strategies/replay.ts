@@ -50,7 +50,9 @@ export class ReplayStrategy implements Strategy {
     this.#at += 1
     if (wanted !== undefined && enabled.includes(wanted)) return wanted
     if (wanted !== undefined) {
-      throw new RangeError(`the schedule is another program's: at step ${this.#at} thread ${wanted} cannot go on`)
+      throw new RangeError(
+        `the schedule is another program's: at step ${this.#at} thread ${wanted} cannot go on`,
+      )
     }
     // Behind its end: to the end of the run, with as few switches as there can be.
     return enabled.includes(previous) ? previous : (enabled[0] ?? -1)

@@ -3,8 +3,7 @@
  */
 import { createServer, type Server } from 'node:net'
 import { Keys, type KeysSettings } from '../../../src/applications/keys/index.js'
-import { SystemError } from '../../../src/kernel/errors.js'
-import { type BootOptions, boot, type Kernel } from '../../../src/kernel/kernel.js'
+import { type BootOptions, boot, type Kernel, SystemError } from '../../../src/index.js'
 import { inThreadHelper, temporary } from '../../helpers/temporary.js'
 
 let sockets = 0
@@ -12,7 +11,7 @@ let sockets = 0
 /** Lets helpers call `keyctl` by lines of JSON; bytes are base64. */
 function serve(keys: Keys): { readonly started: number } {
   const count = { started: 0 }
-  keys.helperEnvironment = authority => {
+  keys.helperEnvironment = async authority => {
     count.started += 1
     sockets += 1
     const path = temporary(`keys-${sockets}.sock`)

@@ -9,7 +9,7 @@ import {
   KEY_SPEC_SESSION_KEYRING,
   KEY_SPEC_THREAD_KEYRING,
 } from '../../../src/applications/keys/index.js'
-import { SystemError } from '../../../src/kernel/errors.js'
+import { SystemError } from '../../../src/index.js'
 import { errno } from '../../../src/libc/errno.js'
 import { bench, says } from './harness.js'
 

@@ -5,7 +5,7 @@ import assert from 'node:assert/strict'
 import { after, describe, test } from 'node:test'
 import fc from 'fast-check'
 import { KEY_SPEC_SESSION_KEYRING, type Key } from '../../../src/applications/keys/index.js'
-import type { SystemError } from '../../../src/kernel/errors.js'
+import type { SystemError } from '../../../src/index.js'
 import { bench, says, sysctl } from './harness.js'
 
 const { kernel, keys } = bench()

@@ -15,7 +15,7 @@ import {
   KEY_SPEC_USER_SESSION_KEYRING,
   keys as keysOf,
 } from '../../../src/applications/keys/index.js'
-import { boot } from '../../../src/kernel/kernel.js'
+import { boot } from '../../../src/index.js'
 import { errno } from '../../../src/libc/errno.js'
 import { bench, says, sysctl } from './harness.js'
 

@@ -452,7 +452,7 @@ describe('authority', () => {
   test('the hook is told when the helper has ended, also when it could not run', async () => {
     const other = bench()
     const done: string[] = []
-    other.keys.helperEnvironment = () => ({ env: ['A=b'], done: () => done.push('done') })
+    other.keys.helperEnvironment = async () => ({ env: ['A=b'], done: () => done.push('done') })
     other.helper(NOTHING)
     await assert.rejects(other.keys.requestKey('user', 'a:b', ''), says('ENOKEY'))
     other.helper('/nonexistent')

@@ -13,7 +13,7 @@ import { depmod } from '../../../src/applications/kmod/modprobe/depmod.js'
 import { Modprobe, type ModprobeOptions } from '../../../src/applications/kmod/modprobe/modprobe.js'
 import { matchesAlias, readIndex } from '../../../src/applications/kmod/modprobe/module-index.js'
 import { parseModuleSource } from '../../../src/applications/kmod/modprobe/module-source.js'
-import { SystemError } from '../../../src/kernel/errors.js'
+import { SystemError } from '../../../src/index.js'
 import { moduleFolder } from '../../helpers/modules.js'
 import { temporary } from '../../helpers/temporary.js'
 

@@ -14,7 +14,7 @@ import {
   textsearch,
   UINT_MAX,
 } from '../../../src/applications/textsearch/index.js'
-import { boot } from '../../../src/kernel/kernel.js'
+import { boot } from '../../../src/index.js'
 import { CASES, folded, interpret, interpretAll, naive, naiveAll, Random, SEED } from './reference.js'
 
 const shown = (bytes: Uint8Array): string => JSON.stringify(Buffer.from(bytes).toString('latin1'))

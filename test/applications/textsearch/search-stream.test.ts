@@ -21,7 +21,7 @@ import {
   textsearch,
   UINT_MAX,
 } from '../../../src/applications/textsearch/index.js'
-import { boot } from '../../../src/kernel/kernel.js'
+import { boot } from '../../../src/index.js'
 import { write } from '../../helpers/temporary.js'
 
 const kernel = boot()

@@ -18,8 +18,7 @@ import {
   textsearchSymbols,
   UINT_MAX,
 } from '../../../src/applications/textsearch/index.js'
-import { SystemError } from '../../../src/kernel/errors.js'
-import { boot } from '../../../src/kernel/kernel.js'
+import { boot, SystemError } from '../../../src/index.js'
 import * as bm from '../../../src/modules/ts_bm.js'
 import * as fsm from '../../../src/modules/ts_fsm.js'
 import * as kmp from '../../../src/modules/ts_kmp.js'
@@ -561,7 +560,7 @@ describe('the modules', () => {
       }
       assert.equal(module.license, 'GPL')
       assert.equal(typeof module.description, 'string')
-      assert.equal(module.init({ symbols, owner }), 0)
+      assert.equal(module.init({ symbols, module: owner }), 0)
       assert.equal(registered[0]?.name, name)
       assert.equal(registered[0]?.owner, owner)
       module.exit()
