@@ -40,6 +40,8 @@ export interface ExploreOptions {
   readonly timeouts?: number
   /** Rounds of a loop that waits, while nobody writes, that are told apart. Default 3. */
   readonly spins?: number
+  /** Rounds of any loop after which a thread lets others go first, if there are any. Default 6. */
+  readonly rounds?: number
   /** Whether data races are failures. Default `true`. */
   readonly races?: boolean
   /** Only this schedule, as an `ExploreError` has it. */
@@ -157,6 +159,7 @@ class Explorer {
       steps: options.steps ?? DEFAULT_STEPS,
       timeouts: options.timeouts ?? 1,
       spins: options.spins ?? 3,
+      rounds: options.rounds ?? 6,
       races: options.races ?? true,
     }
     this.#active = new Run(this.#limits)

@@ -67,6 +67,10 @@ class LogicalThread {
   repeated = 0
   /** Since when it does nothing but look; it goes on when somebody has written. */
   spinningSince = -1
+  /** How often it was at each place since another thread made a step. */
+  readonly rounds = new Map<string, number>()
+  /** It goes round in circles: others go first. */
+  yields = false
 
   constructor(number: number) {
     this.number = number
@@ -86,6 +90,8 @@ export interface RunLimits {
   readonly timeouts: number
   /** Rounds of a loop that waits, while nothing is written, that are told apart. */
   readonly spins: number
+  /** Rounds of a loop after which a thread lets others go first, if there are any. */
+  readonly rounds: number
   readonly races: boolean
 }
 
@@ -161,11 +167,14 @@ export class Run {
     const able: number[] = []
     const late: number[] = []
     const spinning: number[] = []
+    const circling: number[] = []
     for (const thread of this.#threads) {
-      if (thread.spinningSince === this.#epoch) spinning.push(thread.number)
+      if (thread.pending !== undefined && thread.yields) circling.push(thread.number)
+      else if (thread.spinningSince === this.#epoch) spinning.push(thread.number)
       else if (thread.pending !== undefined) able.push(thread.number)
       else if (this.#hasTime(thread)) late.push(thread.number)
     }
+    if (able.length === 0) able.push(...circling)
     if (able.length === 0 || this.#early < this.#limits.timeouts) able.push(...late)
     able.sort((a, b) => a - b)
     if (able.length === 0 && spinning.length > 0) {
@@ -253,12 +262,28 @@ export class Run {
       result = this.#execute(thread, operation)
     }
     this.steps.push({ thread: number, operation, result, address })
+    this.#beFair(thread, `${operation.place} ${address}`)
     if (this.failure !== undefined) return
     if (thread.asleep === undefined && !late) this.#resume(thread, result)
     this.#settleDown(thread)
     if (this.failure === undefined && this.steps.length >= this.#limits.steps) {
       this.#fail('livelock', `no end after ${this.steps.length} steps`)
     }
+  }
+
+  /**
+   * A thread that waits in a loop with writes in it, for what another is just about to do, would go on for ever if it were
+   * always its turn. No machine is that unfair.
+   */
+  #beFair(thread: LogicalThread, place: string): void {
+    for (const other of this.#threads) {
+      if (other === thread) continue
+      other.rounds.clear()
+      other.yields = false
+    }
+    const rounds = (thread.rounds.get(place) ?? 0) + 1
+    thread.rounds.set(place, rounds)
+    if (rounds > this.#limits.rounds) thread.yields = true
   }
 
   /** Nobody can go on: all is well, if all have come to their end and the scenario's check agrees. */
