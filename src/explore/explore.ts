@@ -10,6 +10,7 @@ import { PartialOrderStrategy } from './strategies/partial-order.js'
 import { PctStrategy, RandomStrategy } from './strategies/random.js'
 import { ReplayStrategy } from './strategies/replay.js'
 import type { Strategy } from './strategies/strategy.js'
+import { UnsupportedCode } from './transform.js'
 
 /** The modules that a scenario is given, by the names of `options.modules`. */
 // biome-ignore lint/suspicious/noExplicitAny: a module is whatever it exports
@@ -92,6 +93,8 @@ const DEFAULT_SCHEDULES = 10_000
 const DEFAULT_STEPS = 5_000
 /** How many schedules a shorter form of a failing one is looked for in. */
 const SHORTENING = 20_000
+/** … and steps, where schedules are long. */
+const SHORTENING_STEPS = 1_000_000
 
 /**
  * Runs a scenario under all its schedules, or as many as the options say.
@@ -184,6 +187,11 @@ class Explorer {
       const { run, cut, failure } = this.#once(strategy)
       pruned += Number(cut)
       steps += run.steps.length
+      if (run.glued !== undefined && strategy instanceof PartialOrderStrategy) {
+        throw new UnsupportedCode(
+          `an atomic operation where there can be no switch (a constructor, a callback of a built-in function): ${run.glued}; explore it with preemptions: n`,
+        )
+      }
       if (failure !== undefined) {
         const shortest = this.#options.replay === undefined ? this.#shorten(failure) : failure
         throw new ExploreError(shortest, run.threadCount, schedules)
@@ -235,11 +243,13 @@ class Explorer {
   #shorten(found: FoundFailure): FoundFailure {
     let shortest = found
     let left = SHORTENING
-    for (let bound = 0; bound <= found.preemptions && left > 0; bound += 1) {
+    let steps = SHORTENING_STEPS
+    for (let bound = 0; bound <= found.preemptions && left > 0 && steps > 0; bound += 1) {
       const strategy = new BoundedStrategy(bound)
-      while (left > 0 && strategy.begin()) {
+      while (left > 0 && steps > 0 && strategy.begin()) {
         left -= 1
-        const { failure } = this.#once(strategy)
+        const { failure, run } = this.#once(strategy)
+        steps -= run.steps.length
         if (failure?.kind !== found.kind) continue
         const shorter =
           failure.preemptions < shortest.preemptions ||

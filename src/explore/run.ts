@@ -115,6 +115,8 @@ export class Run {
   #epoch = 0
   #early = 0
   failure: Failure | undefined
+  /** Where shared memory was touched atomically with no chance to switch before it; undefined: nowhere. */
+  glued: string | undefined
 
   constructor(limits: RunLimits) {
     this.#limits = limits
@@ -569,9 +571,10 @@ export class Run {
   #direct(value: unknown): unknown {
     if (!(value instanceof GeneratorObject)) return value
     let given: unknown
-    for (;;) {
+    for (let made = 0; ; made += 1) {
       const next = value.next(given)
       if (next.done) return next.value
+      if (made > LONGEST_DIRECT) throw new Error(`no end after ${LONGEST_DIRECT} operations`)
       const request = next.value
       if (request instanceof Await) {
         const { outcome } = request.promise
@@ -584,6 +587,7 @@ export class Run {
 
   #executeNow(operation: Operation): unknown {
     const thread = this.#current ?? NOBODY
+    if (thread !== NOBODY && operation.visible) this.glued ??= operation.place
     if (operation.kind === 'wait')
       throw new Error(`Atomics.wait in a place that cannot wait: ${operation.place}`)
     return this.#execute(thread, operation)
@@ -758,6 +762,8 @@ export class Run {
   }
 }
 
+/** Operations of code that runs without a switch, after which it is taken to go on for ever. */
+const LONGEST_DIRECT = 100_000
 const NEVER = Number.POSITIVE_INFINITY
 /** Timers that long hold an event loop open, and mean nothing else. */
 const LONG = 2 ** 29

@@ -1,0 +1,88 @@
+/**
+ * khelper's own protocols under all their schedules; and what the explorer says of the same code with one line changed.
+ */
+import assert from 'node:assert/strict'
+import { cpSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, test } from 'node:test'
+import { fileURLToPath, pathToFileURL } from 'node:url'
+import { ExploreError, explore } from '../../src/explore/index.js'
+import { temporary } from '../helpers/temporary.js'
+import { type Mutant, PROTOCOLS, type Protocol, type ProtocolScenario } from './protocols.js'
+
+const SOURCES = fileURLToPath(new URL('../../src/', import.meta.url))
+/** How many schedules of a mutant's scenario are looked at. */
+const MUTANT_SCHEDULES = 50_000
+
+const modulesOf = (protocol: Protocol, folder: string): Record<string, string> =>
+  Object.fromEntries(
+    Object.entries(protocol.modules).map(([name, file]) => [name, pathToFileURL(join(folder, file)).href]),
+  )
+
+/** A copy of the compiled sources with one change. */
+function mutated({ file, from, to }: Mutant, number: number): string {
+  const folder = temporary(`mutant-${number}`)
+  for (const part of ['atomics-sync', 'kernel', 'libc']) {
+    cpSync(join(SOURCES, part), join(folder, part), { recursive: true })
+  }
+  const path = join(folder, file)
+  const text = readFileSync(path, 'utf8')
+  assert.equal(text.split(from).length, 2, `the line to be changed is there once: ${from}`)
+  writeFileSync(
+    path,
+    text.replace(from, () => to),
+  )
+  return folder
+}
+
+async function failureOf(
+  protocol: Protocol,
+  { scenario, options }: ProtocolScenario,
+  folder: string,
+): Promise<ExploreError | undefined> {
+  try {
+    await explore(scenario, {
+      ...options,
+      modules: modulesOf(protocol, folder),
+      schedules: MUTANT_SCHEDULES,
+    })
+    return undefined
+  } catch (error) {
+    if (!(error instanceof ExploreError)) throw error
+    return error
+  }
+}
+
+let number = 0
+for (const protocol of PROTOCOLS) {
+  describe(`${protocol.name}: every schedule comes to a good end`, () => {
+    for (const { name, scenario, options } of protocol.scenarios) {
+      test(name, async context => {
+        const report = await explore(scenario, { ...options, modules: modulesOf(protocol, SOURCES) })
+        assert.ok(report.complete)
+        assert.ok(report.schedules > 1)
+        const bound = options?.preemptions === undefined ? 'all' : `up to ${options.preemptions} preemptions`
+        context.diagnostic(`${report.schedules} schedules (${bound}), ${report.steps} steps`)
+      })
+    }
+  })
+
+  describe(`${protocol.name}: every mutant is found`, () => {
+    for (const mutant of protocol.mutants) {
+      number += 1
+      const own = number
+      test(mutant.name, async context => {
+        const folder = mutated(mutant, own)
+        for (const scenario of protocol.scenarios) {
+          const failure = await failureOf(protocol, scenario, folder)
+          if (failure === undefined) continue
+          context.diagnostic(
+            `${failure.kind} in schedule ${failure.schedules}, ${failure.preemptions} preemptions`,
+          )
+          return
+        }
+        assert.fail('the mutant survives')
+      })
+    }
+  })
+}

@@ -1,0 +1,1088 @@
+/**
+ * The protocols of khelper's shared memory, as scenarios for the explorer: production code, with threads around it that
+ * use it as khelper does. Each protocol has mutants: single lines of it changed into what is easily written instead.
+ */
+import type { ExploreOptions, Modules, Scenario } from '../../src/explore/index.js'
+
+export interface ProtocolScenario {
+  readonly name: string
+  readonly scenario: (modules: Modules) => Scenario
+  readonly options?: ExploreOptions
+  /** Mutants are not looked for here: it takes long. */
+  readonly onlyOriginal?: boolean
+}
+
+export interface Mutant {
+  readonly name: string
+  /** In dist/src. */
+  readonly file: string
+  readonly from: string
+  readonly to: string
+}
+
+export interface Protocol {
+  readonly name: string
+  /** By the names that scenarios use, in dist/src. */
+  readonly modules: Readonly<Record<string, string>>
+  readonly scenarios: readonly ProtocolScenario[]
+  readonly mutants: readonly Mutant[]
+}
+
+const COMPLETION = 'atomics-sync/completion.js'
+const QUEUE = 'atomics-sync/mpmc-queue.js'
+const SLAB = 'atomics-sync/slab.js'
+const DOORBELL = 'atomics-sync/doorbell.js'
+const LIST = 'atomics-sync/lock-free-list.js'
+const WAIT_QUEUE = 'atomics-sync/wait-queue.js'
+
+const completion: Protocol = {
+  name: 'completion',
+  modules: { sync: COMPLETION },
+  scenarios: [
+    {
+      name: '2 threads x 3 operations: every token goes to one wait',
+      scenario: ({ sync }) => {
+        const completion = new sync.Completion(new SharedArrayBuffer(8), 0)
+        let taken = 0
+        return {
+          threads: [
+            () => {
+              completion.complete()
+              completion.complete()
+              if (completion.tryWait()) taken += 1
+            },
+            () => {
+              completion.wait()
+              taken += 1
+              if (completion.tryWait()) taken += 1
+              completion.complete()
+            },
+          ],
+          check() {
+            let left = 0
+            while (completion.tryWait()) left += 1
+            if (taken + left !== 3) throw new Error(`${taken} taken, ${left} left`)
+          },
+        }
+      },
+    },
+    {
+      name: '3 threads x 2 operations: one blocks, one awaits',
+      options: { preemptions: 3 },
+      scenario: ({ sync }) => {
+        const completion = new sync.Completion(new SharedArrayBuffer(8), 0)
+        let taken = 0
+        return {
+          threads: [
+            () => {
+              completion.complete()
+              completion.complete()
+            },
+            async () => {
+              await completion.waitAsync()
+              taken += 1
+              if (completion.tryWait()) completion.complete()
+            },
+            () => {
+              completion.wait()
+              taken += 1
+              if (completion.tryWait()) completion.complete()
+            },
+          ],
+          check() {
+            if (taken !== 2 || completion.done) throw new Error(`${taken} taken`)
+          },
+        }
+      },
+    },
+    {
+      name: 'completeAll lets everyone through, now and later',
+      scenario: ({ sync }) => {
+        const completion = new sync.Completion(new SharedArrayBuffer(8), 0)
+        return {
+          threads: [
+            () => completion.completeAll(),
+            () => {
+              completion.wait()
+              completion.wait()
+            },
+            () => completion.wait(),
+          ],
+          check() {
+            if (!completion.done) throw new Error('not done')
+          },
+        }
+      },
+    },
+    {
+      name: 'a wait that gives up takes no token along, and one that comes through has one',
+      scenario: ({ sync }) => {
+        const completion = new sync.Completion(new SharedArrayBuffer(8), 0)
+        let left = -1
+        return {
+          threads: [
+            () => completion.complete(),
+            () => {
+              left = completion.waitTimeout(10)
+            },
+          ],
+          check() {
+            if (left > 0 === completion.done) throw new Error(`left ${left}, done ${completion.done}`)
+          },
+        }
+      },
+    },
+    {
+      name: 'what is written before complete is read behind wait',
+      scenario: ({ sync }) => {
+        const buffer = new SharedArrayBuffer(12)
+        const words = new Int32Array(buffer)
+        const completion = new sync.Completion(buffer, 0)
+        let seen: number | undefined = 0
+        return {
+          threads: [
+            () => {
+              words[2] = 7
+              completion.complete()
+            },
+            () => {
+              completion.wait()
+              seen = words[2]
+            },
+          ],
+          check() {
+            if (seen !== 7) throw new Error(`read ${seen}`)
+          },
+        }
+      },
+    },
+  ],
+  mutants: [
+    {
+      name: 'a store for the compare-exchange that adds a token',
+      file: COMPLETION,
+      from: 'if (Atomics.compareExchange(this.#words, DONE, done, (done + 1) | 0) === done)',
+      to: 'if (Atomics.store(this.#words, DONE, (done + 1) | 0) !== done)',
+    },
+    {
+      name: 'a store for the compare-exchange that takes one',
+      file: COMPLETION,
+      from: 'if (Atomics.compareExchange(this.#words, DONE, done, (done - 1) | 0) === done)',
+      to: 'if (Atomics.store(this.#words, DONE, (done - 1) | 0) !== done)',
+    },
+    {
+      name: 'the notify comes before the token',
+      file: COMPLETION,
+      from: 'complete() {\n',
+      to: 'complete() {\n        if (Atomics.load(this.#words, WAITERS) !== 0) Atomics.notify(this.#words, DONE, 1);\n        if (WAITERS) { Atomics.add(this.#words, DONE, 1); return; }\n',
+    },
+    {
+      name: 'no look at the token between counting itself and sleeping',
+      file: COMPLETION,
+      from: '                if (this.tryWait())\n                    return remaining(left);\n                if (signal?.aborted || interrupt?.aborted)\n                    return -ERESTARTSYS;\n                if (left <= 0)\n                    return 0;\n                // Sleeps only while DONE is 0, which tryWait has just seen.\n                Atomics.wait(this.#words, DONE, 0, left);',
+      to: '                if (left <= 0)\n                    return 0;\n                Atomics.wait(this.#words, DONE, Atomics.load(this.#words, DONE), left);\n                if (this.tryWait())\n                    return remaining(left);',
+    },
+    {
+      name: 'the waiter counts itself too late',
+      file: COMPLETION,
+      from: 'Atomics.wait(this.#words, DONE, 0, left);',
+      to: 'Atomics.sub(this.#words, WAITERS, 1), Atomics.wait(this.#words, DONE, 0, left), Atomics.add(this.#words, WAITERS, 1);',
+    },
+    {
+      name: 'completeAll wakes one only',
+      file: COMPLETION,
+      from: 'Atomics.notify(this.#words, DONE);\n    }\n    /**\n     * try_wait',
+      to: 'Atomics.notify(this.#words, DONE, 1);\n    }\n    /**\n     * try_wait',
+    },
+    {
+      name: 'completeAll leaves a single token',
+      file: COMPLETION,
+      from: 'Atomics.store(this.#words, DONE, ALL);',
+      to: 'Atomics.store(this.#words, DONE, 1);',
+    },
+  ],
+}
+
+const queue: Protocol = {
+  name: 'queue',
+  modules: { sync: QUEUE },
+  scenarios: [
+    {
+      name: '2 threads x 3 operations, round the wrap: what goes in comes out once, in its order',
+      scenario: ({ sync }) => {
+        const buffer = new SharedArrayBuffer(sync.MpmcQueue.byteLength(2))
+        const queue = new sync.MpmcQueue(buffer, 0, 2)
+        const taken: number[] = []
+        let pushed = 0
+        return {
+          threads: [
+            () => {
+              for (const value of [1, 2, 3]) if (queue.push(value)) pushed += 1
+            },
+            () => {
+              for (let round = 0; round < 3; round += 1) {
+                const value = queue.pop()
+                if (value !== undefined) taken.push(value)
+              }
+            },
+          ],
+          check() {
+            for (let value = queue.pop(); value !== undefined; value = queue.pop()) taken.push(value)
+            const expected = [1, 2, 3].slice(0, pushed).join()
+            if (taken.join() !== expected) throw new Error(`${taken.join()} came out, ${expected} went in`)
+            if (!queue.push(8) || !queue.push(9) || queue.push(10)) throw new Error('it has room for two')
+          },
+        }
+      },
+    },
+    {
+      name: '2 producers and consumers x 2 operations each at the end of all positions',
+      scenario: ({ sync }) => {
+        const buffer = new SharedArrayBuffer(sync.MpmcQueue.byteLength(2))
+        const words = new Int32Array(buffer)
+        // Positions that are about to wrap: tail and head, and each cell's stamp less its number.
+        const last = 2 ** 31 - 1
+        words[0] = last
+        words[16] = last
+        words[32] = last + 1
+        words[34] = last - 1
+        const queue = new sync.MpmcQueue(buffer, 0, 2)
+        const taken: number[] = []
+        const one = (value: number) => () => {
+          if (!queue.push(value)) throw new Error('there was room')
+          // Empty is true as well: the other's push may stand before ours, and not be over.
+          const other = queue.pop()
+          if (other !== undefined) taken.push(other)
+        }
+        return {
+          threads: [one(1), one(2)],
+          check() {
+            for (let value = queue.pop(); value !== undefined; value = queue.pop()) taken.push(value)
+            if (taken.sort().join() !== '1,2' || queue.size !== 0) throw new Error(taken.join())
+          },
+        }
+      },
+    },
+    {
+      name: '3 threads x 2 operations: full and empty are true, nothing twice and nothing lost',
+      options: { preemptions: 3 },
+      scenario: ({ sync }) => {
+        const queue = new sync.MpmcQueue(new SharedArrayBuffer(sync.MpmcQueue.byteLength(2)), 0, 2)
+        const taken: number[] = []
+        const pushed: number[] = []
+        const one = (value: number) => () => {
+          if (queue.push(value)) pushed.push(value)
+          const other = queue.pop()
+          if (other !== undefined) taken.push(other)
+        }
+        return {
+          threads: [one(1), one(2), one(3)],
+          check() {
+            for (let value = queue.pop(); value !== undefined; value = queue.pop()) taken.push(value)
+            if (taken.sort().join() !== pushed.sort().join()) throw new Error(`${taken} for ${pushed}`)
+          },
+        }
+      },
+    },
+  ],
+  mutants: [
+    {
+      name: 'a store for the compare-exchange of a push',
+      file: QUEUE,
+      from: 'const before = Atomics.compareExchange(words, TAIL, tail, (tail + 1) | 0);',
+      to: 'const before = (Atomics.store(words, TAIL, (tail + 1) | 0), tail);',
+    },
+    {
+      name: 'a store for the compare-exchange of a pop',
+      file: QUEUE,
+      from: 'const before = Atomics.compareExchange(words, HEAD, head, (head + 1) | 0);',
+      to: 'const before = (Atomics.store(words, HEAD, (head + 1) | 0), head);',
+    },
+    {
+      name: 'the stamp comes before the value',
+      file: QUEUE,
+      from: 'words[cell + 1] = value;\n                    Atomics.store(words, cell, (tail + 1 - index) | 0);',
+      to: 'Atomics.store(words, cell, (tail + 1 - index) | 0);\n                    words[cell + 1] = value;',
+    },
+    {
+      name: 'the cell is given away before its value is read',
+      file: QUEUE,
+      from: 'const value = words[cell + 1];\n                    Atomics.store(words, cell, (head + this.#mask + 1 - index) | 0);\n                    return value;',
+      to: 'Atomics.store(words, cell, (head + this.#mask + 1 - index) | 0);\n                    return words[cell + 1];',
+    },
+    {
+      name: 'an index one off at the wrap-around',
+      file: QUEUE,
+      from: '(head + this.#mask + 1 - index) | 0',
+      to: '(head + this.#mask - index) | 0',
+    },
+    {
+      name: 'another producer was faster, and its position is tried again',
+      file: QUEUE,
+      from: 'tail = Atomics.load(words, TAIL);\n            }\n        }\n    }\n    /** @returns the oldest',
+      to: '}\n        }\n    }\n    /** @returns the oldest',
+    },
+    {
+      name: 'a pop takes a cell that is not filled yet',
+      file: QUEUE,
+      from: 'const behind = (Atomics.load(words, cell) + index - head - 1) | 0;',
+      to: 'const behind = (Atomics.load(words, cell) + index - head) | 0;',
+    },
+  ],
+}
+
+const slab: Protocol = {
+  name: 'slab',
+  modules: { sync: SLAB },
+  scenarios: [
+    {
+      name: '2 threads x 3 operations: no slot is out twice, none is lost',
+      scenario: ({ sync }) => {
+        const slab = new sync.Slab(new SharedArrayBuffer(sync.Slab.byteLength(2)), 0, 2)
+        const held: number[] = []
+        const one = () => {
+          const slot = slab.allocate()
+          if (slot < 0) throw new Error('one was free')
+          slab.free(slot)
+          held.push(slab.allocate())
+        }
+        return {
+          threads: [one, one],
+          check() {
+            if (held.sort().join() !== '0,1') throw new Error(`held: ${held}`)
+            if (slab.available !== 0 || slab.allocate() !== -1)
+              throw new Error(`available: ${slab.available}`)
+          },
+        }
+      },
+    },
+    {
+      name: '2 threads, slots that have been used: the head is taken, given back and taken meanwhile',
+      scenario: ({ sync }) => {
+        const slab = new sync.Slab(new SharedArrayBuffer(sync.Slab.byteLength(3)), 0, 3)
+        const all = [slab.allocate(), slab.allocate(), slab.allocate()]
+        for (const slot of all) slab.free(slot)
+        const held: number[] = []
+        return {
+          threads: [
+            () => {
+              held.push(slab.allocate())
+            },
+            () => {
+              const first = slab.allocate()
+              held.push(slab.allocate())
+              slab.free(first)
+            },
+          ],
+          check() {
+            held.push(slab.allocate())
+            if (new Set(held).size !== 3 || held.includes(-1)) throw new Error(`held: ${held}`)
+            if (slab.allocate() !== -1) throw new Error('one more than there are')
+          },
+        }
+      },
+    },
+    {
+      name: '3 threads x 2 operations: nobody holds what another holds',
+      options: { preemptions: 3 },
+      scenario: ({ sync }) => {
+        const slab = new sync.Slab(new SharedArrayBuffer(sync.Slab.byteLength(2)), 0, 2)
+        const owners = new Int32Array(new SharedArrayBuffer(8))
+        const one = () => {
+          const slot = slab.allocate()
+          if (slot < 0) return
+          if (Atomics.exchange(owners, slot, 1) !== 0) throw new Error(`slot ${slot} is another's`)
+          Atomics.store(owners, slot, 0)
+          slab.free(slot)
+        }
+        return {
+          threads: [one, one, one],
+          check() {
+            if (slab.available !== 2) throw new Error(`available: ${slab.available}`)
+            if (new Set([slab.allocate(), slab.allocate()]).size !== 2) throw new Error('twice the same')
+          },
+        }
+      },
+    },
+    {
+      name: 'a slot that two threads free is freed once',
+      scenario: ({ sync }) => {
+        const slab = new sync.Slab(new SharedArrayBuffer(sync.Slab.byteLength(1)), 0, 1)
+        const slot = slab.allocate()
+        let refused = 0
+        const one = () => {
+          try {
+            slab.free(slot)
+          } catch {
+            refused += 1
+          }
+        }
+        return {
+          threads: [one, one],
+          check() {
+            if (refused !== 1 || slab.available !== 1) throw new Error(`${refused} refused`)
+          },
+        }
+      },
+    },
+  ],
+  mutants: [
+    {
+      name: 'no tag: ABA',
+      file: SLAB,
+      from: 'return ((((head & ~this.#indexMask) + this.#oneTag) | 0) & ~this.#indexMask) | first;',
+      to: 'return first;',
+    },
+    {
+      name: 'a store for the compare-exchange of an allocation',
+      file: SLAB,
+      from: 'if (Atomics.compareExchange(words, HEAD, head, this.#changed(head, next)) === head) {',
+      to: 'if (Atomics.store(words, HEAD, this.#changed(head, next)) !== head) {',
+    },
+    {
+      name: 'a store for the compare-exchange of a fresh slot',
+      file: SLAB,
+      from: 'if (Atomics.compareExchange(words, FRESH, fresh, fresh + 1) === fresh) {',
+      to: 'if (Atomics.store(words, FRESH, fresh + 1) !== fresh) {',
+    },
+    {
+      name: 'a freed slot goes onto the list before it has its link',
+      file: SLAB,
+      from: '            head = before;\n            Atomics.store(words, LINKS + index, head & this.#indexMask);',
+      to: '            head = before;',
+    },
+    {
+      name: 'no look whether a slot is out',
+      file: SLAB,
+      from: 'if (Atomics.compareExchange(words, LINKS + index, ALLOCATED, head & this.#indexMask) !== ALLOCATED) {',
+      to: 'if (Atomics.store(words, LINKS + index, head & this.#indexMask) < -9) {',
+    },
+    {
+      name: 'who was too late for a slot does not try another',
+      file: SLAB,
+      from: 'if (next === ALLOCATED)\n                continue;',
+      to: 'if (next === ALLOCATED)\n                return -1;',
+    },
+    {
+      name: 'a slot is marked as out too late',
+      file: SLAB,
+      from: 'Atomics.store(words, LINKS + index, ALLOCATED);',
+      to: '',
+    },
+  ],
+}
+
+const doorbell: Protocol = {
+  name: 'doorbell',
+  modules: { sync: DOORBELL },
+  scenarios: [
+    {
+      name: '2 threads x 3 operations: no ring is lost by one that blocks',
+      scenario: ({ sync }) => {
+        const bell = new sync.Doorbell(new SharedArrayBuffer(4))
+        const work = new Int32Array(new SharedArrayBuffer(4))
+        let done = 0
+        return {
+          threads: [
+            () => {
+              for (let round = 0; round < 3; round += 1) {
+                Atomics.add(work, 0, 1)
+                bell.ring()
+              }
+            },
+            () => {
+              while (done < 3) {
+                const found = Atomics.exchange(work, 0, 0)
+                done += found
+                if (found === 0) bell.sleep(() => Atomics.load(work, 0) > 0)
+              }
+            },
+          ],
+        }
+      },
+    },
+    {
+      name: 'no ring is lost by one that awaits',
+      scenario: ({ sync }) => {
+        const bell = new sync.Doorbell(new SharedArrayBuffer(4))
+        const work = new Int32Array(new SharedArrayBuffer(4))
+        let done = 0
+        return {
+          threads: [
+            () => {
+              for (let round = 0; round < 2; round += 1) {
+                Atomics.add(work, 0, 1)
+                bell.ring()
+              }
+            },
+            async () => {
+              while (done < 2) {
+                const found = Atomics.exchange(work, 0, 0)
+                done += found
+                const rung = found === 0 ? bell.listen(() => Atomics.load(work, 0) > 0) : null
+                if (rung !== null) await rung
+              }
+            },
+          ],
+        }
+      },
+    },
+    {
+      name: '3 threads x 2 operations: two ring, one sleeps with a time',
+      options: { preemptions: 3 },
+      scenario: ({ sync }) => {
+        const bell = new sync.Doorbell(new SharedArrayBuffer(4))
+        const work = new Int32Array(new SharedArrayBuffer(4))
+        let done = 0
+        const ring = () => {
+          Atomics.add(work, 0, 1)
+          bell.ring()
+        }
+        return {
+          threads: [
+            ring,
+            ring,
+            () => {
+              while (done < 2) {
+                const found = Atomics.exchange(work, 0, 0)
+                done += found
+                if (found === 0) bell.sleep(() => Atomics.load(work, 0) > 0, 10)
+              }
+            },
+          ],
+        }
+      },
+    },
+    {
+      name: 'a sleeper that has left is not told that it was woken, and the next sleeps on',
+      scenario: ({ sync }) => {
+        const buffer = new SharedArrayBuffer(4)
+        const bell = new sync.Doorbell(buffer)
+        const state = new Int32Array(buffer)
+        let slept: boolean | undefined
+        return {
+          threads: [
+            () => {
+              slept = bell.ring()
+            },
+            () => {
+              bell.sleep(() => true)
+            },
+          ],
+          check() {
+            if (state[0] !== 0) throw new Error('left asleep')
+            if (slept === undefined) throw new Error('not rung')
+          },
+        }
+      },
+    },
+  ],
+  mutants: [
+    {
+      name: 'no look at the work before it sleeps',
+      file: DOORBELL,
+      from: "if (ready()) {\n            Atomics.store(this.#words, STATE, AWAKE);\n            return 'ready';",
+      to: "if (ready === undefined) {\n            Atomics.store(this.#words, STATE, AWAKE);\n            return 'ready';",
+    },
+    {
+      name: 'it looks before it says that it sleeps',
+      file: DOORBELL,
+      from: 'sleep(ready, timeout) {\n        Atomics.store(this.#words, STATE, ASLEEP);\n        if (ready()) {',
+      to: 'sleep(ready, timeout) {\n        const there = ready();\n        Atomics.store(this.#words, STATE, ASLEEP);\n        if (there) {',
+    },
+    {
+      name: 'the notify comes before the state',
+      file: DOORBELL,
+      from: 'if (Atomics.exchange(this.#words, STATE, AWAKE) === AWAKE)\n            return false;\n        Atomics.notify(this.#words, STATE);',
+      to: 'Atomics.notify(this.#words, STATE);\n        Atomics.store(this.#words, STATE, AWAKE);',
+    },
+    {
+      name: 'nobody is notified',
+      file: DOORBELL,
+      from: '        Atomics.notify(this.#words, STATE);\n        return true;',
+      to: '        return true;',
+    },
+    {
+      name: 'one that finds work stays asleep',
+      file: DOORBELL,
+      from: "Atomics.store(this.#words, STATE, AWAKE);\n            return 'ready';",
+      to: "return 'ready';",
+    },
+    {
+      name: 'one that awaits does not look at the work',
+      file: DOORBELL,
+      from: 'if (ready()) {\n            Atomics.store(this.#words, STATE, AWAKE);\n            return null;',
+      to: 'if (ready === undefined) {\n            Atomics.store(this.#words, STATE, AWAKE);\n            return null;',
+    },
+  ],
+}
+
+const list: Protocol = {
+  name: 'lock-free list',
+  modules: { sync: LIST },
+  scenarios: [
+    {
+      name: '3 threads x 2 operations: all arrives once, and each thread’s in its order',
+      options: { preemptions: 3 },
+      scenario: ({ sync }) => {
+        const list = new sync.LockFreeList(new SharedArrayBuffer(64), 0, 4, 4)
+        const taken: number[] = []
+        const take = () => {
+          let node = list.takeAll()
+          while (node >= 0) {
+            const next = list.next(node)
+            taken.push(node)
+            node = next
+          }
+        }
+        return {
+          threads: [
+            () => {
+              list.add(0)
+              list.add(1)
+            },
+            () => {
+              list.add(2)
+              list.add(3)
+            },
+            () => {
+              take()
+              take()
+            },
+          ],
+          check() {
+            take()
+            const ordered = taken.indexOf(0) < taken.indexOf(1) && taken.indexOf(2) < taken.indexOf(3)
+            if ([...taken].sort().join() !== '0,1,2,3' || !ordered) throw new Error(taken.join())
+          },
+        }
+      },
+    },
+    {
+      name: '2 threads x 3 operations: who adds to an empty list is told so',
+      scenario: ({ sync }) => {
+        const list = new sync.LockFreeList(new SharedArrayBuffer(64), 0, 4, 4)
+        let batches = 0
+        let firsts = 0
+        return {
+          threads: [
+            () => {
+              for (const node of [0, 1, 2]) if (list.add(node)) firsts += 1
+            },
+            () => {
+              for (let round = 0; round < 3; round += 1) if (list.takeAll() >= 0) batches += 1
+            },
+          ],
+          check() {
+            if (!list.empty) batches += 1
+            if (firsts !== batches) throw new Error(`${firsts} firsts of ${batches} batches`)
+          },
+        }
+      },
+    },
+  ],
+  mutants: [
+    {
+      name: 'a store for the compare-exchange',
+      file: LIST,
+      from: 'if (Atomics.compareExchange(this.#head, HEAD, head, node + 1) === head)',
+      to: 'if (Atomics.store(this.#head, HEAD, node + 1) !== head)',
+    },
+    {
+      name: 'the link comes after the node is on the list',
+      file: LIST,
+      from: 'Atomics.store(this.#words, link, head);\n            if (Atomics.compareExchange(this.#head, HEAD, head, node + 1) === head)\n                return head === 0;',
+      to: 'if (Atomics.compareExchange(this.#head, HEAD, head, node + 1) === head) {\n                Atomics.store(this.#words, link, head);\n                return head === 0; }',
+    },
+    {
+      name: 'what is taken is not taken off in one step',
+      file: LIST,
+      from: 'let node = Atomics.exchange(this.#head, HEAD, 0); node !== 0;',
+      to: 'let node = (this.v = Atomics.load(this.#head, HEAD), Atomics.store(this.#head, HEAD, 0), this.v); node !== 0;',
+    },
+    {
+      name: 'the order is turned round',
+      file: LIST,
+      from: 'Atomics.store(this.#words, link, newer);\n            newer = node;',
+      to: 'if (newer === 0) newer = node;',
+    },
+    {
+      name: 'a head that was read before a failure is used again',
+      file: LIST,
+      from: 'for (;;) {\n            const head = Atomics.load(this.#head, HEAD);',
+      to: 'const head = Atomics.load(this.#head, HEAD);\n        for (;;) {',
+    },
+    {
+      name: 'who comes second is told that the list was empty',
+      file: LIST,
+      from: 'return head === 0;',
+      to: 'return true;',
+    },
+  ],
+}
+
+const waitQueue: Protocol = {
+  name: 'wait queue',
+  modules: { sync: WAIT_QUEUE },
+  scenarios: [
+    {
+      name: '3 threads x 2 operations: two sleepers, two pieces of work, each done',
+      options: { preemptions: 3 },
+      scenario: ({ sync }) => {
+        const waiting = new sync.WaitQueue(new SharedArrayBuffer(sync.WaitQueue.byteLength(2)), 0, 2)
+        const work = new Int32Array(new SharedArrayBuffer(4))
+        const take = () => {
+          const there = Atomics.load(work, 0)
+          return there > 0 && Atomics.compareExchange(work, 0, there, there - 1) === there
+        }
+        const worker = (number: number) => () => {
+          while (!take()) waiting.sleep(number, () => Atomics.load(work, 0) > 0)
+        }
+        return {
+          threads: [
+            () => {
+              for (let round = 0; round < 2; round += 1) {
+                Atomics.add(work, 0, 1)
+                waiting.wakeUp()
+              }
+            },
+            worker(0),
+            worker(1),
+          ],
+        }
+      },
+    },
+    {
+      name: 'a sleeper whose time runs out gives a wake-up that was spent on it its due',
+      options: { preemptions: 2 },
+      scenario: ({ sync }) => {
+        const waiting = new sync.WaitQueue(new SharedArrayBuffer(sync.WaitQueue.byteLength(2)), 0, 2)
+        const work = new Int32Array(new SharedArrayBuffer(4))
+        const over = new Int32Array(new SharedArrayBuffer(4))
+        const ready = () => Atomics.load(work, 0) > 0 || Atomics.load(over, 0) > 0
+        const take = () => {
+          if (Atomics.compareExchange(work, 0, 1, 0) !== 1) return false
+          Atomics.store(over, 0, 1)
+          waiting.wakeUpAll()
+          return true
+        }
+        return {
+          threads: [
+            () => {
+              Atomics.store(work, 0, 1)
+              waiting.wakeUp()
+            },
+            () => {
+              // Leaves for good, if nobody needs it.
+              if (waiting.sleep(0, ready, 10) !== 'timed-out') take()
+            },
+            () => {
+              while (Atomics.load(over, 0) === 0 && !take()) waiting.sleep(1, ready)
+            },
+          ],
+        }
+      },
+    },
+    {
+      name: '2 threads x 3 operations: nobody is woken while one looks, and nothing is left',
+      scenario: ({ sync }) => {
+        const waiting = new sync.WaitQueue(new SharedArrayBuffer(sync.WaitQueue.byteLength(1)), 0, 1)
+        const work = new Int32Array(new SharedArrayBuffer(4))
+        let done = 0
+        return {
+          threads: [
+            () => {
+              for (let round = 0; round < 3; round += 1) {
+                Atomics.add(work, 0, 1)
+                waiting.wakeUpUnlessLooking()
+              }
+            },
+            () => {
+              waiting.look(0)
+              while (done < 3) {
+                const found = Atomics.exchange(work, 0, 0)
+                done += found
+                if (found === 0) waiting.sleep(0, () => Atomics.load(work, 0) > 0)
+              }
+            },
+          ],
+        }
+      },
+    },
+  ],
+  mutants: [
+    {
+      name: 'no look at the work behind the bit',
+      file: WAIT_QUEUE,
+      from: '        if (!ready())\n            return true;\n        this.#leave(sleeper);\n        return false;',
+      to: '        return true;',
+    },
+    {
+      name: 'it looks before it sets its bit',
+      file: WAIT_QUEUE,
+      from: '        Atomics.store(this.#words, this.#rung(sleeper), 0);\n        Atomics.or(',
+      to: '        const there = ready();\n        ready = () => there;\n        Atomics.store(this.#words, this.#rung(sleeper), 0);\n        Atomics.or(',
+    },
+    {
+      name: 'it still counts as one that looks during its last look',
+      file: WAIT_QUEUE,
+      from: '        Atomics.and(this.#words, this.#lookingWord(sleeper), ~bitOf(sleeper));\n        if (!ready())\n            return true;',
+      to: '        if (!ready()) {\n            Atomics.and(this.#words, this.#lookingWord(sleeper), ~bitOf(sleeper));\n            return true; }',
+    },
+    {
+      name: 'the sleeper clears what its waker has set',
+      file: WAIT_QUEUE,
+      from: '        Atomics.store(this.#words, this.#rung(sleeper), 0);\n        Atomics.or(this.#words, Math.floor(sleeper / BITS), bitOf(sleeper));',
+      to: '        Atomics.or(this.#words, Math.floor(sleeper / BITS), bitOf(sleeper));\n        Atomics.store(this.#words, this.#rung(sleeper), 0);',
+    },
+    {
+      name: 'a waker notifies without a word',
+      file: WAIT_QUEUE,
+      from: '        Atomics.store(this.#words, this.#rung(sleeper), RUNG);\n',
+      to: '',
+    },
+    {
+      name: 'a time that ran out hides a wake-up',
+      file: WAIT_QUEUE,
+      from: "return this.#leave(sleeper) ? 'timed-out' : 'rung';",
+      to: "return 'timed-out';",
+    },
+    {
+      name: 'two wakers claim the same sleeper',
+      file: WAIT_QUEUE,
+      from: 'return (Atomics.and(this.#words, mask, ~bit) & bit) !== 0;',
+      to: 'return (Atomics.load(this.#words, mask) & bit) !== 0;',
+    },
+  ],
+}
+
+const MEMORY = 'kernel/memory.js'
+const COMPLETE = 'kernel/complete.js'
+const WORKQUEUE = 'kernel/workqueue.js'
+const UMH = 'kernel/umh.js'
+const CALLER = 'kernel/caller.js'
+
+const handOff: Protocol = {
+  name: 'hand-off of a SubprocessInfo',
+  modules: {
+    memory: MEMORY,
+    complete: COMPLETE,
+    workqueue: WORKQUEUE,
+    completion: COMPLETION,
+    doorbell: DOORBELL,
+    caller: CALLER,
+    umh: UMH,
+    state: 'kernel/usermodehelper.js',
+    pipes: 'kernel/stdin-pipe.js',
+    credentials: 'kernel/credential-directories.js',
+    constants: 'kernel/constants.js',
+  },
+  scenarios: [
+    {
+      name: 'a caller that blocks, a khelper, the reaper: one result, one slot',
+      options: { preemptions: 3 },
+      scenario: ({ memory: layout, complete, workqueue, completion, doorbell }) => {
+        const { Slot, SlotState, Waiter, ExecState } = layout
+        const memory = layout.Memory.create({ descriptors: 2, pages: 1, khelpers: 1 })
+        const { words } = memory
+        const slot = memory.slots.allocate()
+        const row = memory.slot(slot)
+        words[row + Slot.STATE] = SlotState.SETUP
+        words[row + Slot.WAITER] = Waiter.SYNC
+        const reaper = new doorbell.Doorbell(
+          memory.buffer,
+          memory.byteOffset(memory.control(layout.Control.REAPER_DOORBELL)),
+        )
+        let retval: number | undefined
+        return {
+          threads: [
+            () => {
+              if (!workqueue.queueWork(memory, slot)) throw new Error('not queued')
+              new completion.Completion(memory.buffer, memory.byteOffset(row + Slot.COMPLETION)).wait()
+              retval = words[row + Slot.RETVAL]
+              memory.slots.free(slot)
+            },
+            () => {
+              const completer = new complete.Completer(memory)
+              let taken = memory.queue.pop()
+              while (taken === undefined) {
+                memory.idleKhelpers.sleep(0, () => memory.queue.size > 0)
+                taken = memory.queue.pop()
+              }
+              const state = memory.slot(taken) + Slot.STATE
+              if (
+                Atomics.compareExchange(words, state, SlotState.QUEUED, SlotState.EXECUTING) !==
+                SlotState.QUEUED
+              ) {
+                throw new Error('taken up by another')
+              }
+              completer.execDone(taken, ExecState.STARTED)
+              memory.launches.push(taken)
+              reaper.ring()
+            },
+            () => {
+              const completer = new complete.Completer(memory)
+              let ended = memory.launches.pop()
+              while (ended === undefined) {
+                reaper.sleep(() => memory.launches.size > 0)
+                ended = memory.launches.pop()
+              }
+              completer.umhComplete(ended, 256)
+            },
+          ],
+          check() {
+            if (retval !== 256) throw new Error(`retval ${retval}`)
+            if (memory.slots.available !== 2) throw new Error('a slot is lost')
+          },
+        }
+      },
+    },
+    {
+      name: 'a caller that awaits and gives up, against the end: one result, one cleanup, one slot',
+      options: { preemptions: 2 },
+      scenario: ({ memory: layout, complete, caller, umh, state, pipes, credentials, constants }) => {
+        const { Slot, SlotState, ExecState } = layout
+        const memory = layout.Memory.create({ descriptors: 2, pages: 1, khelpers: 1 })
+        let cleanups = 0
+        let retval: number | undefined
+        let running = -1
+        return {
+          threads: [
+            async () => {
+              const calls = new caller.Caller(
+                memory,
+                undefined,
+                () => {},
+                () => false,
+              )
+              const usermode = new state.UsermodeHelperState(memory, calls.owner)
+              const helpers = new umh.UsermodeHelper(
+                calls,
+                usermode,
+                new pipes.StdinPipes(undefined, '/nowhere'),
+                new credentials.CredentialDirectories(),
+                () => {},
+                () => false,
+              )
+              const controller = new AbortController()
+              const cleanup = () => {
+                cleanups += 1
+              }
+              const info = helpers.setup('/bin/true', ['true'], [], constants.GFP_ATOMIC, { cleanup })
+              const wait = constants.UMH_WAIT_PROC | constants.UMH_KILLABLE
+              const ended = helpers.exec(info, wait, { signal: controller.signal })
+              controller.abort()
+              retval = await ended
+              await calls.idle()
+              running = usermode.running
+            },
+            () => {
+              const completer = new complete.Completer(memory)
+              let taken = memory.queue.pop()
+              while (taken === undefined) {
+                memory.idleKhelpers.sleep(0, () => memory.queue.size > 0)
+                taken = memory.queue.pop()
+              }
+              Atomics.compareExchange(
+                memory.words,
+                memory.slot(taken) + Slot.STATE,
+                SlotState.QUEUED,
+                SlotState.EXECUTING,
+              )
+              completer.execDone(taken, ExecState.STARTED)
+              completer.umhComplete(taken, 256)
+            },
+          ],
+          check() {
+            if (retval !== 256 && retval !== -512) throw new Error(`retval ${retval}`)
+            if (cleanups !== 1) throw new Error(`${cleanups} cleanups`)
+            if (running !== 0) throw new Error(`${running} inside exec`)
+            if (memory.slots.available !== 2) throw new Error(`${memory.slots.available} slots are free`)
+          },
+        }
+      },
+    },
+    {
+      name: 'a call is withdrawn while a khelper takes it up: one of both has it',
+      scenario: ({ memory: layout, workqueue }) => {
+        const { Slot, SlotState } = layout
+        const memory = layout.Memory.create({ descriptors: 2, pages: 1, khelpers: 1 })
+        const { words } = memory
+        const slot = memory.slots.allocate()
+        words[memory.slot(slot) + Slot.STATE] = SlotState.SETUP
+        workqueue.queueWork(memory, slot)
+        let withdrawn = false
+        let executed = false
+        return {
+          threads: [
+            () => {
+              withdrawn = workqueue.cancelWork(memory, slot)
+            },
+            () => {
+              const taken = memory.queue.pop()
+              const state = memory.slot(taken) + Slot.STATE
+              executed =
+                Atomics.compareExchange(words, state, SlotState.QUEUED, SlotState.EXECUTING) ===
+                SlotState.QUEUED
+            },
+          ],
+          check() {
+            if (withdrawn === executed) throw new Error(`withdrawn ${withdrawn}, executed ${executed}`)
+          },
+        }
+      },
+    },
+  ],
+  mutants: [
+    {
+      name: 'the result comes after the completion pointer was taken',
+      file: COMPLETE,
+      from: '        words[row + Slot.RETVAL] = retval;\n        Atomics.store(words, row + Slot.STATE, SlotState.DONE);\n        const waiter = Atomics.exchange(words, row + Slot.WAITER, Waiter.NONE);\n        if (waiter === Waiter.SYNC) {\n            new Completion(buffer, this.#memory.byteOffset(row + Slot.COMPLETION)).complete();',
+      to: '        const waiter = Atomics.exchange(words, row + Slot.WAITER, Waiter.NONE);\n        if (waiter === Waiter.SYNC) {\n            new Completion(buffer, this.#memory.byteOffset(row + Slot.COMPLETION)).complete();\n            words[row + Slot.RETVAL] = retval;',
+    },
+    {
+      name: 'both free: a blocked caller’s slot goes onto its owner’s list, too',
+      file: COMPLETE,
+      from: '.complete();\n            return;',
+      to: '.complete();',
+    },
+    {
+      name: 'nobody rings the owner',
+      file: COMPLETE,
+      from: '        if (this.#list(owner).add(slot))\n            this.#doorbell(owner).ring();',
+      to: '        this.#list(owner).add(slot);',
+    },
+    {
+      name: 'a call that has ended is put where nobody takes it from',
+      file: COMPLETE,
+      from: '        if (this.#list(owner).add(slot))\n            this.#doorbell(owner).ring();',
+      to: '        this.#doorbell(owner).ring();',
+    },
+    {
+      name: 'no khelper is woken',
+      file: WORKQUEUE,
+      from: '    memory.idleKhelpers.wakeUpUnlessLooking();\n',
+      to: '',
+    },
+    {
+      name: 'a khelper is woken before there is work',
+      file: WORKQUEUE,
+      from: "    if (!memory.queue.push(slot))\n        throw new Error('khelper_wq has room for every descriptor, and is full');\n    memory.idleKhelpers.wakeUpUnlessLooking();",
+      to: "    memory.idleKhelpers.wakeUpUnlessLooking();\n    if (!memory.queue.push(slot))\n        throw new Error('full');",
+    },
+    {
+      name: 'a call is withdrawn by a store',
+      file: WORKQUEUE,
+      from: 'return (Atomics.compareExchange(memory.words, state, SlotState.QUEUED, SlotState.CANCELLED) === SlotState.QUEUED);',
+      to: 'return (Atomics.load(memory.words, state) === SlotState.QUEUED && Atomics.store(memory.words, state, SlotState.CANCELLED) > 0);',
+    },
+    {
+      name: 'one that gives up does not look whether the call has ended',
+      file: UMH,
+      from: 'if (waiter === Waiter.NONE || internal.resolve === undefined)',
+      to: 'if (waiter === undefined)',
+    },
+  ],
+}
+
+export const PROTOCOLS: readonly Protocol[] = [completion, queue, slab, doorbell, list, waitQueue, handOff]
