@@ -33,29 +33,36 @@ export interface Asked {
   readonly argv: readonly string[]
 }
 
+/** A process of its group was killed over a memory limit. */
 export interface OutOfMemory {
   /** It was the helper itself. */
   readonly killed: boolean
+  /** Which limit. */
   readonly message: string
 }
 
-/** @param error kernel.run's, of the shell */
-export function explain(error: HelperError, asked: Asked, memory: OutOfMemory | undefined): GroupHelperError {
+/**
+ * @param error kernel.run's
+ * @param asked where it is the error of a shell: what the shell was to become
+ */
+export function explain(
+  error: HelperError,
+  asked: Asked | undefined,
+  memory: OutOfMemory | undefined,
+): GroupHelperError {
   const { code, name: _, path, argv, cause, ...details } = error
+  const own = asked ?? { path, argv }
   const killed = memory?.killed === true
   const message = killed
-    ? `${memory.message}: ${asked.path}`
-    : inItsWords(error.message, [path, argv[0] ?? path], asked.path) +
-      (memory === undefined ? '' : ` (${memory.message})`)
-  return withStack(
-    new GroupHelperError(
-      killed ? 'ERR_HELPER_OUT_OF_MEMORY' : code,
-      message,
-      { ...details, ...asked },
-      memory !== undefined,
-      cause === undefined ? undefined : { cause },
-    ),
-    error,
+    ? `killed: ${memory.message}: ${own.path}`
+    : inItsWords(error.message, [path, argv[0] ?? path], own.argv[0] ?? own.path) +
+      (memory === undefined ? '' : ` (a process of its group was killed: ${memory.message})`)
+  return new GroupHelperError(
+    killed ? 'ERR_HELPER_OUT_OF_MEMORY' : code,
+    message,
+    { ...details, ...own },
+    memory !== undefined,
+    cause === undefined ? undefined : { cause },
   )
 }
 
@@ -65,28 +72,17 @@ export function notExecuted(
   asked: Asked,
   entering: string | undefined,
   details: Omit<HelperErrorDetails, 'path' | 'argv'>,
-  cause: HelperError | undefined,
 ): GroupHelperError {
   const message =
     entering === undefined
       ? launchMessage(number, Step.EXECVE, asked.path, details.cwd)
       : `${errnoName(number)}: ${asked.path} could not enter the group ${entering}`
-  const error = new GroupHelperError(
+  return new GroupHelperError(
     errnoName(number),
     message,
     { ...details, ...asked, errno: -number, syscall: entering === undefined ? 'execve' : 'write' },
     false,
   )
-  return cause === undefined ? error : withStack(error, cause)
-}
-
-/** The place where the helper was asked for. */
-function withStack(error: GroupHelperError, { stack }: HelperError): GroupHelperError {
-  const frames = stack?.indexOf('\n    at ') ?? -1
-  if (stack !== undefined && frames >= 0) {
-    error.stack = `${error.name} [${error.code}]: ${error.message}${stack.slice(frames)}`
-  }
-  return error
 }
 
 function inItsWords(message: string, shells: readonly string[], path: string): string {

@@ -104,10 +104,10 @@ function endingOf(
     }
     if (!rejects) return { ...details, outOfMemory: false }
     const entering = refused.entering ? groupPath : undefined
-    return notExecuted(refused.number, asked, entering, { ...details, cwd: error?.cwd }, error)
+    return notExecuted(refused.number, asked, entering, { ...details, cwd: error?.cwd })
   }
   const memory = memoryOf(result, killed, outOfMemory)
-  if (error !== undefined) return explain(error, asked, memory)
+  if (error !== undefined) return explain(error, launch && asked, memory)
   return { ...result, outOfMemory: memory !== undefined }
 }
 
@@ -137,5 +137,5 @@ function memoryOf(
   const message = outOfMemory()
   if (message === undefined) return undefined
   const itself = result.signalCode === 'SIGKILL' || result.exitCode === CHILD_KILLED
-  return { killed: itself, message: itself ? message : `meanwhile in its group: ${message}` }
+  return { killed: itself, message }
 }

@@ -161,8 +161,7 @@ export class Group {
   }
 
   get #limited(): boolean {
-    const { limits, parent } = this.#parts
-    return controllersOf(limits).length > 0 || (parent !== undefined && parent.#limited)
+    return this.#ancestors().some(({ limits }) => controllersOf(limits).length > 0)
   }
 
   /** @returns tells which limit stood in the way since now, if a process was killed over one */
@@ -179,13 +178,16 @@ export class Group {
       const culprit = limited[Math.max(hit, 0)]
       const group = this.#ancestors().find(({ limits }) => limits === culprit?.limits) ?? this
       const limit = shownBytes(group.limits.memory ?? 0)
-      return `killed: over the memory limit of group ${group.path} (memory.max ${limit})`
+      return `over the memory limit of group ${group.path} (memory.max ${limit})`
     }
   }
 
+  /** It and all groups above it. */
   #ancestors(): Group[] {
-    const { parent } = this.#parts
-    return [this, ...(parent === undefined ? [] : parent.#ancestors())]
+    const groups: Group[] = []
+    for (let group: Group | undefined = this; group !== undefined; group = group.#parts.parent)
+      groups.push(group)
+    return groups
   }
 
   /** It and all groups below it. */

@@ -43,4 +43,6 @@ export interface GroupResult<Output = string> extends RunResult<Output> {
 }
 
 /** kernel.run's handle on a helper in a group. */
-export interface GroupHelper<Output = string> extends Helper<Output>, Promise<GroupResult<Output>> {}
+export interface GroupHelper<Output = string>
+  extends Promise<GroupResult<Output>>,
+    Omit<Helper<Output>, keyof Promise<unknown>> {}
