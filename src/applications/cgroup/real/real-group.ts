@@ -91,9 +91,10 @@ export class RealGroup {
   get memoryHits(): number {
     const place = this.#parts.memoryPlace
     if (place === undefined) return 0
-    return place.kind === 'v1'
-      ? Number(read(join(place.folder, 'memory.failcnt')))
-      : counter(`${this.memoryEvents}.local`, 'oom')
+    if (place.kind === 'v2') return counter(`${this.memoryEvents}.local`, 'oom')
+    // Where swap is counted, it is the limit of both together that is met.
+    const failures = (name: string) => Number(read(join(place.folder, name)))
+    return failures('memory.failcnt') + failures('memory.memsw.failcnt')
   }
 
   /**
