@@ -175,8 +175,13 @@ export class Group {
     return () => {
       if (real.oomKills <= kills) return undefined
       const hit = limited.findIndex((group, index) => group.memoryHits > (hits[index] ?? 0))
-      const culprit = limited[Math.max(hit, 0)]
-      const group = this.#ancestors().find(({ limits }) => limits === culprit?.limits) ?? this
+      // Newer kernels count no failures for v1: then the narrowest limit is the likeliest.
+      const culprit =
+        limited[hit] ??
+        limited.reduce((narrowest, group) =>
+          (group.limits.memory ?? 0) < (narrowest.limits.memory ?? 0) ? group : narrowest,
+        )
+      const group = this.#ancestors().find(({ limits }) => limits === culprit.limits) ?? this
       const limit = shownBytes(group.limits.memory ?? 0)
       return `over the memory limit of group ${group.path} (memory.max ${limit})`
     }

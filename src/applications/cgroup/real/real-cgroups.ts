@@ -5,7 +5,7 @@
  * folder `helpers` below that, because a group with processes of its own cannot give controllers to groups below it.
  * Of v1 it has folders where it or a group above it has a limit; with no v2 one at least.
  */
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { errnoName } from '../../../libc/errno.js'
 import { controllersOf, type Limits } from '../limits.js'
@@ -94,11 +94,11 @@ export class RealCgroups {
     made: string[],
   ): Place {
     const folder = this.#folder(root, names)
-    make(dirname(folder), made)
+    make(root, dirname(folder), made)
     // Each folder above the group's has to give it the controllers, the outermost first.
     const above = [root, ...names.map((_, index) => this.#folder(root, names.slice(0, index)))]
     for (const given of above) for (const controller of controllers) give(given, controller)
-    make(join(folder, HELPERS), made)
+    make(root, join(folder, HELPERS), made)
     return { kind: 'v2', folder, join: join(folder, HELPERS) }
   }
 
@@ -116,7 +116,7 @@ export class RealCgroups {
     }
     if (places.has(root)) return
     const folder = this.#folder(root, names)
-    make(folder, made)
+    make(root, folder, made)
     places.set(root, { kind: 'v1', folder, join: folder })
   }
 
@@ -130,9 +130,15 @@ export class RealCgroups {
 
 const controllersIn = (root: string): string[] => read(join(root, 'cgroup.controllers')).split(/\s+/)
 
-function make(folder: string, made: string[]): void {
-  const first = mkdirSync(folder, { recursive: true })
-  if (first !== undefined) made.push(first)
+/**
+ * Makes a folder and those above it, up to the root. Not by `recursive`, with which Node 20 loops without end where a
+ * file system says ENOENT although the folder above is there, as /proc does.
+ */
+function make(root: string, folder: string, made: string[]): void {
+  if (folder === root || existsSync(folder)) return
+  make(root, dirname(folder), made)
+  mkdirSync(folder)
+  made.push(folder)
 }
 
 /** Lets the groups below a folder of v2 be limited by a controller. */
