@@ -84,7 +84,11 @@ export class Cgroups {
     }
     const system = this.#makeReal(names, limits, parent, real)
     if (typeof system === 'string' && controllersOf(limits).length > 0) {
-      throw failure('EOPNOTSUPP', `a group with limits cannot be had: ${system}`, 'mkdir', names)
+      const path = pathOf(names)
+      throw new SystemError('EOPNOTSUPP', `${path} cannot be a group with limits: ${system}`, {
+        syscall: 'mkdir',
+        path,
+      })
     }
     return this.#make(names, parent, limits, notifyOnRelease ?? parent.notifyOnRelease, system)
   }
@@ -172,7 +176,7 @@ export class Cgroups {
 }
 
 const failure = (
-  code: 'EEXIST' | 'ENOENT' | 'EOPNOTSUPP' | 'EBUSY',
+  code: 'EEXIST' | 'ENOENT' | 'EBUSY',
   what: string,
   syscall: string,
   names: readonly string[],
