@@ -285,12 +285,13 @@ export class Supervisor {
       helper: undefined,
     }
     this.#threads[index] = thread
+    // Before the unref, as listening takes a reference.
+    thread.worker.on('message', helper => {
+      thread.helper = helper
+    })
     thread.worker.unref()
     thread.worker.on('error', error => {
       thread.error = error as NodeJS.ErrnoException
-    })
-    thread.worker.on('message', helper => {
-      thread.helper = helper
     })
     thread.worker.once('exit', code => this.#died(index, thread, code))
     return new Promise<void>(resolve => {
