@@ -100,9 +100,8 @@ function* pieces(pattern: string): Generator<Piece> {
       continue
     }
     at += 1
-    const specifier = characters[at]
-    // A % at the end is dropped.
-    if (specifier !== undefined) yield { specifier, text: '' }
+    // A % at the end is dropped like any specifier that there is not; it still begins a word.
+    yield { specifier: characters[at] ?? '', text: '' }
   }
 }
 

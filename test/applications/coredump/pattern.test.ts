@@ -124,6 +124,7 @@ describe('a program', () => {
   test('what expands to nothing in the middle is an empty argument; at the beginning it is none', () => {
     assert.deepEqual(program('|a %z b'), ['a', '', 'b'])
     assert.deepEqual(program('|%z a'), ['a'])
+    assert.deepEqual(program('|a %'), ['a', ''])
   })
 
   test('"|" alone is no target; "|" and blanks is a program without a name', () => {
