@@ -57,7 +57,7 @@ export function addUeventVar(env: KobjUeventEnv, variable: string): void {
 }
 
 /** An event's variables end in a helper's environment, which is why they must look like one. The value is not shown. */
-export function checkVariable(variable: unknown, name: string): string {
+function checkVariable(variable: unknown, name: string): string {
   if (typeof variable !== 'string') throw wrongType(name, 'of type string', variable)
   if (variable.indexOf('=') < 1) throw wrongValue(name, 'must be of the form KEY=value')
   if (variable.includes('\0')) throw wrongValue(name, 'must be a string without null bytes')

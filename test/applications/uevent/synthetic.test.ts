@@ -58,6 +58,7 @@ describe('synthesize', () => {
     `add ${UUID} `,
     `add ${UUID}x`,
     `add ${UUID}A=1`,
+    `add ${UUID}xA=1`,
     `add ${UUID} A`,
     `add ${UUID} A=`,
     `add ${UUID} =1`,
