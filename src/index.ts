@@ -41,4 +41,5 @@ export type {
   StdinSource,
 } from './kernel/run/types.js'
 export type { SetupOptions, SubprocessInfo } from './kernel/subprocess-info.js'
+export type { KhelperDeath } from './kernel/supervisor.js'
 export type { Envp, ExecOptions } from './kernel/umh.js'

@@ -5,7 +5,7 @@
  * block only if its event loop has nothing to do either: while there are timers and sockets that an in-thread
  * helper left behind, it awaits the wait queue instead.
  */
-import { workerData } from 'node:worker_threads'
+import { parentPort, workerData } from 'node:worker_threads'
 import { Backoff } from '../src/atomics-sync/index.js'
 import { binfmt } from '../src/exec/binfmt.js'
 import { Completer } from '../src/kernel/complete.js'
@@ -56,6 +56,7 @@ const resourcesAtStart = process.getActiveResourcesInfo().length
 
 /** An in-thread helper that exits ends this thread: its call has its status. What else it held is the supervisor's. */
 process.on('exit', code => {
+  if (code !== 0) parentPort?.postMessage(handlers.lastInThread)
   handlers.close()
   const current = Atomics.load(words, row + Khelper.CURRENT)
   const slot = (current - 1) as SlotIndex

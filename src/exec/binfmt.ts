@@ -21,6 +21,8 @@ export interface Handlers {
   expected(slot: SlotIndex): number
   /** An in-thread helper has run here. */
   readonly inThreadUsed: boolean
+  /** The URL of the in-thread helper that ran last here. */
+  readonly lastInThread: string | undefined
   /** This thread is not what it was, and is to take no other call. */
   readonly spent: boolean
   /** Frees what the handlers hold. */
@@ -58,6 +60,9 @@ export function binfmt(
     expected: slot => inThread.expected(slot),
     get inThreadUsed() {
       return inThread.used
+    },
+    get lastInThread() {
+      return inThread.last
     },
     get spent() {
       return posix?.spent === true

@@ -72,6 +72,7 @@ export class InThreadHelpers {
   readonly #doorbell: Doorbell
   /** Whether one has run here: it may have left timers or sockets behind. */
   used = false
+  #last: HelperModule | undefined
 
   constructor(
     memory: Memory,
@@ -99,12 +100,18 @@ export class InThreadHelpers {
     const argv = this.#payload.argv(slot)
     const envp = this.#payload.envp(slot)
     const module = this.#interned(slot) ?? this.#module(path)
+    this.#last = module
     if (module.main === undefined) return this.#import(slot, module, argv, envp)
     if (!module.times.due()) return this.#call(slot, module.main, argv, envp)
     const start = performance.now()
     const running = this.#call(slot, module.main, argv, envp)
     module.times.took(running === undefined ? performance.now() - start : Number.POSITIVE_INFINITY)
     return running
+  }
+
+  /** The URL of the one that ran last. */
+  get last(): string | undefined {
+    return this.#last?.url
   }
 
   /** How long a call is likely to hold this thread, in milliseconds: Infinity where that is not known. */

@@ -54,7 +54,7 @@ import { ServiceDeath } from './service-death.js'
 import { Signaller, type ThreadSignals } from './signaller.js'
 import { StdinPipes } from './stdin-pipe.js'
 import type { SetupOptions, SubprocessInfo } from './subprocess-info.js'
-import { Supervisor } from './supervisor.js'
+import { type KhelperDeath, Supervisor } from './supervisor.js'
 import { runSync, type SyncOutcome } from './sync-process.js'
 import { type Envp, type ExecOptions, UsermodeHelper } from './umh.js'
 import { UsermodeHelperState } from './usermodehelper.js'
@@ -137,6 +137,8 @@ interface Home extends ThreadSignals {
   listens(): boolean
   /** Called when somebody is given the handle. */
   share(): void
+  /** Has a function called with each death of a khelper thread. */
+  onKhelperDeath(tell: (death: KhelperDeath) => void): void
   /** Ends what is this thread's, when nothing of this thread is in flight. */
   stop(): Promise<void>
 }
@@ -161,6 +163,7 @@ export class Kernel implements AsyncDisposable {
   readonly proc = new ProcTree()
   readonly #preparations: Promise<unknown>[] = []
   readonly #endings = new Set<() => void | Promise<void>>()
+  readonly #mourners = new Set<(death: KhelperDeath) => void>()
   #shutdown: Promise<void> | undefined
 
   /** @internal `boot` and `attach` make kernels. */
@@ -532,6 +535,21 @@ export class Kernel implements AsyncDisposable {
     return () => this.#endings.delete(ending)
   }
 
+  /**
+   * Has a function called after a khelper thread has died; another thread takes its place in any case. Only on the
+   * thread that booted the kernel. Keeps no process alive.
+   * @returns takes it back
+   */
+  onKhelperDeath(listener: (death: KhelperDeath) => void): () => void {
+    if (typeof listener !== 'function') throw wrongType('listener', 'of type function', listener)
+    this.#home.onKhelperDeath(death => {
+      // In a turn of their own: what they throw is not to keep the supervisor from its work.
+      for (const mourner of this.#mourners) process.nextTick(mourner, death)
+    })
+    this.#mourners.add(listener)
+    return () => this.#mourners.delete(listener)
+  }
+
   async #stop(): Promise<void> {
     await Promise.all([...this.#endings].map(ending => ending()))
     this.#caller.dropUnqueued()
@@ -586,6 +604,10 @@ class BootedHome implements Home {
 
   listens(): boolean {
     return this.#shared
+  }
+
+  onKhelperDeath(tell: (death: KhelperDeath) => void): void {
+    this.#supervisor.onKhelperDeath = tell
   }
 
   share(): void {
@@ -669,6 +691,8 @@ class AttachedHome implements Home {
   listens(): boolean {
     return false
   }
+
+  onKhelperDeath(): void {}
 
   signalInThread(slot: SlotIndex, signal: number): boolean {
     const { words } = this.#memory

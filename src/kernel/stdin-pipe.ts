@@ -132,6 +132,8 @@ export class StdinPipes {
     const path = join(this.#scratch ?? '', `${process.pid}.${serial}.socket`)
     const server = createServer({ allowHalfOpen: true }, socket => {
       server.close()
+      // What goes wrong while it is used is told by the stream; a helper that left without having read all comes later.
+      socket.on('error', () => {})
       connected(socket)
     })
     server.on('error', error => through.destroy(error))

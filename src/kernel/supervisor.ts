@@ -25,6 +25,7 @@ import {
   SlotState,
   Step,
 } from './memory.js'
+import { programOf } from './program-of.js'
 import { recoverLaunch } from './recover-launch.js'
 
 /** What a khelper thread is given. */
@@ -42,6 +43,25 @@ export interface ReaperData {
   readonly thread: 'wait_for_helper'
   readonly buffer: SharedArrayBuffer
   readonly scratch: string | undefined
+}
+
+/** How a khelper thread came to its end, other than by leaving when there was nothing left for it to do. */
+export interface KhelperDeath {
+  /** Its number; the thread that takes its place has the same. */
+  readonly khelper: number
+  /** Linux's number of the thread; 0 elsewhere, and for a thread that did not come up. */
+  readonly threadId: number
+  /**
+   * `'error'`: an exception that nobody caught, or no memory left; `'exit'`: an in-thread helper called `process.exit`;
+   * `'signal'`: it was ended for the sake of its in-thread helper; `'unknown'`: it was found dead.
+   */
+  readonly reason: 'error' | 'exit' | 'signal' | 'unknown'
+  readonly error: Error | undefined
+  readonly exitCode: number | undefined
+  /** The number of the signal; SIGABRT where memory ran out or nothing is known. */
+  readonly signal: number | undefined
+  /** What it was executing, a path or the URL of an in-thread helper, or else the in-thread helper that ran last on it. */
+  readonly helper: string | undefined
 }
 
 export interface SupervisorOptions {
@@ -77,6 +97,8 @@ interface Thread {
   /** The signal that it is being ended with. */
   killedBy: number | undefined
   error: NodeJS.ErrnoException | undefined
+  /** The in-thread helper that ran last on it, as it tells when it dies. */
+  helper: string | undefined
 }
 
 export class Supervisor {
@@ -141,6 +163,9 @@ export class Supervisor {
       else this.onReaperGone?.()
     })
   }
+
+  /** Called when a khelper thread has died. */
+  onKhelperDeath: ((death: KhelperDeath) => void) | undefined
 
   /** Called when the wait_for_helper thread has left for good. */
   onReaperGone: (() => void) | undefined
@@ -257,8 +282,13 @@ export class Supervisor {
       worker: this.#worker(KHELPER, `khelper/${index}`, data),
       killedBy: undefined,
       error: undefined,
+      helper: undefined,
     }
     this.#threads[index] = thread
+    // Before the unref, as listening takes a reference.
+    thread.worker.on('message', helper => {
+      thread.helper = helper
+    })
     thread.worker.unref()
     thread.worker.on('error', error => {
       thread.error = error as NodeJS.ErrnoException
@@ -279,8 +309,18 @@ export class Supervisor {
     this.#failedStarts = words[row + Khelper.STATE] === KhelperState.STARTING ? this.#failedStarts + 1 : 0
     Atomics.store(words, row + Khelper.STATE, KhelperState.NONE)
     this.#memory.idleKhelpers.forget(index)
+    const held = Math.abs(Atomics.load(words, row + Khelper.CURRENT))
+    const helper = held > 0 ? programOf(this.#memory, (held - 1) as SlotIndex) : thread.helper
     this.#completeHeld(row, thread, code)
     if (this.#stopped) return
+    if (code !== 0) {
+      this.onKhelperDeath?.({
+        khelper: index,
+        threadId: words[row + Khelper.THREAD_ID] ?? 0,
+        ...causeOfDeath(thread, code),
+        helper,
+      })
+    }
     if (index < this.#options.khelpers) this.#replace(index)
     // A wake-up may have been spent on the dead.
     this.#memory.idleKhelpers.wakeUp()
@@ -406,4 +446,19 @@ function inThreadStatus({ killedBy, error }: Thread, code: number | undefined): 
   // A thread that exits by itself has told its status: this one ran out of memory.
   if (code === undefined || error?.code === 'ERR_WORKER_OUT_OF_MEMORY') return SIGABRT
   return (error === undefined ? code & 0xff : 1) << EXIT_SHIFT
+}
+
+function causeOfDeath(
+  { killedBy, error }: Thread,
+  code: number | undefined,
+): Pick<KhelperDeath, 'reason' | 'error' | 'exitCode' | 'signal'> {
+  if (killedBy !== undefined)
+    return { reason: 'signal', error: undefined, exitCode: undefined, signal: killedBy }
+  const aborted = code === undefined || error?.code === 'ERR_WORKER_OUT_OF_MEMORY'
+  return {
+    reason: error !== undefined ? 'error' : code === undefined ? 'unknown' : 'exit',
+    error,
+    exitCode: code,
+    signal: aborted ? SIGABRT : undefined,
+  }
 }

@@ -54,6 +54,16 @@ for (const launcher of ['posix_spawn', 'child_process']) {
     await eventually('it has run', () => readable(path))
   })
 
+  test(`launcher ${launcher}: helpers that leave without having read their input end no process`, async () => {
+    const script = `const kernel = boot({ launcher: '${launcher}' })
+      const runs = Array.from({ length: 20 }, () => kernel.run('true', [], { stdin: 'pipe' }))
+      for (const { stdin } of runs) stdin.on('error', () => {}).end('x'.repeat(30_000))
+      await Promise.all(runs)
+      await kernel.shutdown()`
+    const { code, stderr } = await end('unread', script)
+    assert.deepEqual([code, stderr], [0, ''])
+  })
+
   test(`launcher ${launcher}: process.exit with helpers in flight`, async () => {
     const script = `const kernel = boot({ launcher: '${launcher}' }); ${inFlight}; process.exit(3)`
     assert.equal((await end('exit', script)).code, 3)

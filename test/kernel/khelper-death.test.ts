@@ -2,13 +2,14 @@
  * A khelper thread that dies at any point: what it held ends, another takes its place, nothing hangs.
  */
 import assert from 'node:assert/strict'
+import { existsSync } from 'node:fs'
 import { test } from 'node:test'
-import { boot } from '../../src/index.js'
+import { boot, type KhelperDeath } from '../../src/index.js'
 import { UMH_WAIT_PROC } from '../../src/kernel/constants.js'
 import { Khelper, type KhelperIndex, Memory } from '../../src/kernel/memory.js'
 import { errno } from '../../src/libc/index.js'
 import { eventually, openFds, threads, zombies } from '../helpers/resources.js'
-import { inThreadHelper } from '../helpers/temporary.js'
+import { inThreadHelper, temporary } from '../helpers/temporary.js'
 
 test('khelpers that die again and again under load: every call ends, with its result or an error', async () => {
   const before = { fds: openFds(), threads: threads() }
@@ -65,4 +66,72 @@ test('a khelper that is ended from outside while it launches programs', async ()
     assert.equal(Atomics.load(memory.words, memory.khelper(khelper as KhelperIndex) + Khelper.CURRENT), 0)
   }
   await kernel.shutdown()
+})
+
+test('onKhelperDeath tells of every death, and of nothing else', async () => {
+  const kernel = boot({ khelpers: 1, resourceLimits: { maxOldGenerationSizeMb: 16 } })
+  await kernel.ready
+  const deaths: KhelperDeath[] = []
+  const mourning = kernel.onKhelperDeath(death => deaths.push(death))
+  const next = async (count: number) => {
+    await eventually(`death ${count}`, () => deaths.length === count)
+    return deaths.at(-1)
+  }
+  await kernel.run('true')
+  const returns = inThreadHelper('export default () => { throw new Error("a status of 1") }')
+  assert.equal(await kernel.callUsermodehelper(returns, ['x'], [], UMH_WAIT_PROC), 256)
+
+  const throws = inThreadHelper(
+    'export default () => new Promise(() => setTimeout(() => { throw new Error("dies") }))',
+  )
+  assert.equal(await kernel.callUsermodehelper(throws, ['x'], [], UMH_WAIT_PROC), 256)
+  const thrown = await next(1)
+  assert.deepEqual(
+    [
+      thrown?.reason,
+      thrown?.error?.message,
+      thrown?.exitCode,
+      thrown?.signal,
+      thrown?.helper,
+      thrown?.khelper,
+    ],
+    ['error', 'dies', 1, undefined, throws, 0],
+  )
+  if (process.platform === 'linux') assert.ok((thrown?.threadId ?? 0) > 0)
+
+  const late = inThreadHelper('export default () => { setTimeout(() => { throw new Error("late") }, 1) }')
+  assert.equal(await kernel.callUsermodehelper(late, ['x'], [], UMH_WAIT_PROC), 0)
+  const lateDeath = await next(2)
+  assert.deepEqual([lateDeath?.reason, lateDeath?.error?.message, lateDeath?.helper], ['error', 'late', late])
+
+  const exits = inThreadHelper('export default () => process.exit(3)')
+  assert.equal(await kernel.callUsermodehelper(exits, ['x'], [], UMH_WAIT_PROC), 768)
+  const exited = await next(3)
+  assert.deepEqual([exited?.reason, exited?.exitCode, exited?.helper], ['exit', 3, exits])
+
+  const started = temporary('endless-started')
+  const endless = inThreadHelper(
+    `import { writeFileSync } from 'node:fs'
+     export default () => { writeFileSync('${started}', ''); for (;;); }`,
+  )
+  const helper = kernel.run(endless, [], { reject: false })
+  await eventually('it runs', () => existsSync(started))
+  helper.kill('SIGTERM')
+  await helper
+  const killed = await next(4)
+  assert.deepEqual([killed?.reason, killed?.signal, killed?.helper], ['signal', 15, endless])
+
+  const eats = inThreadHelper(
+    'export default () => { const all = []; for (;;) all.push(new Array(1e4).fill({})) }',
+  )
+  await kernel.run(eats, [], { reject: false })
+  const starved = await next(5)
+  assert.deepEqual([starved?.reason, starved?.signal, starved?.helper], ['error', 6, eats])
+
+  mourning()
+  await kernel.callUsermodehelper(exits, ['x'], [], UMH_WAIT_PROC)
+  await eventually('another thread is there', () => kernel.stats().khelpers === 1)
+  assert.throws(() => kernel.onKhelperDeath(1 as never), { code: 'ERR_INVALID_ARG_TYPE' })
+  await kernel.shutdown()
+  assert.equal(deaths.length, 5)
 })

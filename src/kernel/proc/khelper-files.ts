@@ -8,16 +8,8 @@
  * Descriptors belong to other threads while they are looked at. What stands in one is only shown if its generation and
  * state are the same before and after it was read. Arguments and environments are never shown.
  */
-import {
-  INLINE_BYTES,
-  Interned,
-  type Memory,
-  PAGE_BYTES,
-  Slot,
-  type SlotIndex,
-  SlotState,
-} from '../memory.js'
-import { readPages } from '../payload.js'
+import { type Memory, Slot, type SlotIndex, SlotState } from '../memory.js'
+import { programOf } from '../program-of.js'
 import type { ProcTree } from './tree.js'
 
 interface Stats {
@@ -86,7 +78,7 @@ function look(memory: Memory, slot: SlotIndex, states: readonly number[]): Call 
     state,
     wait: words[row + Slot.WAIT] ?? 0,
     pid: state === SlotState.RUNNING ? used : 0,
-    path: programOf(memory, slot),
+    path: shown(programOf(memory, slot)),
   }
   const same =
     Atomics.load(words, row + Slot.STATE) === state &&
@@ -94,24 +86,6 @@ function look(memory: Memory, slot: SlotIndex, states: readonly number[]): Call 
   return same ? call : undefined
 }
 
-/** The path with which a call's payload begins; a long one is cut, and white space in it shown as in /proc/mounts. */
-function programOf(memory: Memory, slot: SlotIndex): string {
-  const { words, bytes } = memory
-  const row = memory.slot(slot)
-  const program = words[row + Slot.PROGRAM] ?? 0
-  const interned = program > 0 ? memory.internedRow(program - 1) : 0
-  const page = program > 0 ? (words[interned + Interned.PAGE] ?? 0) : (words[row + Slot.PAGE] ?? 0)
-  const length = Math.min(
-    PAGE_BYTES,
-    (program > 0 ? words[interned + Interned.LENGTH] : words[row + Slot.LENGTH]) ?? 0,
-  )
-  const block = Buffer.alloc(length + 1)
-  if (page > 0) readPages(memory, page, length, block)
-  else {
-    const start = memory.inlinePayload(slot)
-    bytes.copy(block, 0, start, start + Math.min(length, INLINE_BYTES))
-  }
-  return block
-    .toString('utf8', 0, block.indexOf(0))
-    .replace(/[\s\\]/g, character => `\\${character.charCodeAt(0).toString(8).padStart(3, '0')}`)
-}
+/** White space in a path is shown as in /proc/mounts. */
+const shown = (path: string): string =>
+  path.replace(/[\s\\]/g, character => `\\${character.charCodeAt(0).toString(8).padStart(3, '0')}`)

@@ -65,6 +65,7 @@ export function defineSysctls(proc: ProcTree, kernel: Masks): void {
   number('/proc/sys/kernel/keys/gc_delay', 300, 0, LARGEST_INT)
 
   // What Linux has as paths that are compiled in, as options of the build or as files of the system.
+  text('/proc/sys/khelper/reboot_cmd', POWEROFF)
   text('/proc/sys/khelper/request_key', '/sbin/request-key', PATH_BYTES)
   text('/proc/sys/khelper/module_directory', '', PATH_BYTES)
   text('/proc/sys/khelper/modprobe_config', '', PATH_BYTES)

@@ -1,0 +1,124 @@
+/**
+ * A dump to a program's standard input: through a pipe while the service goes on, through a file without a name when
+ * the service is dying and its event loop will not turn again.
+ */
+import { closeSync, mkdtempSync, openSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { Writable } from 'node:stream'
+import { UMH_WAIT_EXEC, UMH_WAIT_PROC } from '../../kernel/constants.js'
+import { SystemError, wrongValue } from '../../kernel/errors.js'
+import type { Kernel } from '../../kernel/kernel.js'
+import type { Helper, RunOptions } from '../../kernel/run/types.js'
+import { type ErrnoName, errnoName } from '../../libc/errno.js'
+import { emit } from './core-file.js'
+
+/** How often a dying service looks whether the program has ended. */
+const LOOK_MS = 5
+
+/** @param waits whether the program's end is waited for, and not only its exec */
+const options = (argv: readonly string[], waits: boolean): RunOptions => ({
+  argv0: argv[0] ?? '',
+  // Linux gives these programs an empty environment.
+  env: [],
+  stdout: 'ignore',
+  stderr: 'ignore',
+  reject: false,
+  wait: waits ? UMH_WAIT_PROC : UMH_WAIT_EXEC,
+})
+
+/** @throws SystemError what stood in the way of the exec, or of the last byte */
+export async function pipeCore(
+  kernel: Kernel,
+  argv: readonly string[],
+  bytes: Uint8Array,
+  waits: boolean,
+): Promise<void> {
+  const helper = kernel.run(programOf(argv), argv.slice(1), { ...options(argv, waits), stdin: 'pipe' })
+  const [{ retval }] = await Promise.all([
+    helper,
+    written(helper.stdin, bytes).catch(async error => {
+      // Why it was not started says more than that nobody reads.
+      const { retval } = await helper
+      throw retval < 0 ? notStarted(retval, argv) : error
+    }),
+  ])
+  if (retval < 0) throw notStarted(retval, argv)
+}
+
+/**
+ * The same, but blocks this thread.
+ * @param longest milliseconds that the program's end is waited for
+ */
+export function pipeCoreSync(
+  kernel: Kernel,
+  argv: readonly string[],
+  bytes: Uint8Array,
+  waits: boolean,
+  longest: number,
+): void {
+  const program = programOf(argv)
+  const stdin = filledFile(bytes)
+  let helper: Helper
+  try {
+    helper = kernel.run(program, argv.slice(1), { ...options(argv, waits), stdin, encoding: 'utf8' })
+    helper.catch(() => {})
+    // Waits for the exec.
+    if (helper.pid === undefined) throw notStarted(undefined, argv)
+  } finally {
+    closeSync(stdin)
+  }
+  if (!waits) return
+  const word = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT))
+  const deadline = performance.now() + longest
+  while (helper.kill(0) && performance.now() < deadline) Atomics.wait(word, 0, 0, LOOK_MS)
+}
+
+/** Linux looks for no program in PATH: a name without a slash is relative to where the service is. */
+function programOf([program = '']: readonly string[]): string {
+  if (program.startsWith('file:')) {
+    throw wrongValue('kernel.core_pattern', 'must name a program: an in-thread helper has no standard input')
+  }
+  return program.includes('/') ? program : `./${program}`
+}
+
+function notStarted(retval: number | undefined, argv: readonly string[]): SystemError {
+  const code = retval === undefined ? 'ENOEXEC' : (errnoName(retval) as ErrnoName)
+  return new SystemError(code, 'the program of kernel.core_pattern could not be started', {
+    syscall: 'execve',
+    path: argv[0] ?? '',
+  })
+}
+
+/** @throws EPIPE if nobody reads to the end */
+function written(stdin: Writable | null, bytes: Uint8Array): Promise<void> {
+  return new Promise((resolve, reject) => {
+    // There was no pipe to be had: what the call gives says so.
+    if (stdin === null) {
+      resolve()
+      return
+    }
+    stdin.on('error', reject)
+    stdin.on('close', () =>
+      reject(new SystemError('EPIPE', 'the program did not read it', { syscall: 'write' })),
+    )
+    stdin.end(bytes, (error?: Error | null) => (error ? reject(error) : resolve()))
+  })
+}
+
+/** A file that has lost its name, to be read from its start. */
+function filledFile(bytes: Uint8Array): number {
+  const folder = mkdtempSync(join(tmpdir(), 'khelper-core-'))
+  try {
+    const file = join(folder, 'core')
+    const fd = openSync(file, 'wx', 0o600)
+    try {
+      emit(fd, bytes)
+    } finally {
+      closeSync(fd)
+    }
+    return openSync(file, 'r')
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
+  }
+}

@@ -1,0 +1,213 @@
+/**
+ * Reports of what died in a service, to the file or the program that kernel.core_pattern names; do_coredump of Linux
+ * 6.17, fs/coredump.c. A dump that cannot be made changes nothing: what died has died, and nothing is thrown.
+ */
+import { channel } from 'node:diagnostics_channel'
+import { basename } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { SystemError } from '../../kernel/errors.js'
+import type { Kernel } from '../../kernel/kernel.js'
+import { readSysctl } from '../../kernel/proc/sysctls.js'
+import type { KhelperDeath } from '../../kernel/supervisor.js'
+import { perKernel } from '../per-kernel.js'
+import { writeCore } from './core-file.js'
+import { pipeCore, pipeCoreSync } from './core-pipe.js'
+import { type CheckedDeath, checkDeath, checkLongest, type Death, SIGABRT } from './death.js'
+import { factsOf } from './facts.js'
+import { type CoreTarget, expandPattern } from './pattern.js'
+import { diagnosticReport, reportBytes } from './report.js'
+
+/** What became of a dump. */
+export interface CoreDump {
+  readonly dumped: boolean
+  /** What stood in the way: a SystemError, or the error of the file system. */
+  readonly error: Error | undefined
+  /** The file, or the program with its arguments; `undefined` if the pattern names none. */
+  readonly path: string | undefined
+  readonly argv: readonly string[] | undefined
+  readonly comm: string
+  readonly pid: number
+  readonly tid: number
+  readonly signal: number
+}
+
+/** Signals that end with a core dump unless they are handled: QUIT, ILL, TRAP, ABRT, BUS, FPE, SEGV, XCPU, XFSZ, SYS. */
+const CORE_SIGNALS: ReadonlySet<number | undefined> = new Set([3, 4, 5, 6, 7, 8, 11, 24, 25, 31])
+const HANDLER_LIMIT = 1n
+const DEFAULT_LONGEST_MS = 10_000
+/** The channel of node:diagnostics_channel on which every dump is published, as a `CoreDump`. */
+const published = channel('khelper:coredump')
+
+export class Coredump {
+  readonly #kernel: Kernel
+  /** Those that are being dumped, by pid and tid. */
+  readonly #dumping = new Set<string>()
+  /** Programs that read a dump at this moment: what dies of them is not dumped. */
+  readonly #handlers = new Map<string, number>()
+  readonly #underWay = new Set<Promise<unknown>>()
+  /** Dumps that are counted against kernel.core_pipe_limit. */
+  #piped = 0
+
+  /** @internal See `coredump`. */
+  constructor(kernel: Kernel) {
+    this.#kernel = kernel
+    kernel.onKhelperDeath(death => this.#khelperDied(death))
+    kernel.onShutdown(async () => {
+      await Promise.all(this.#underWay)
+    })
+  }
+
+  /**
+   * Dumps a report of something that has died (do_coredump).
+   * @returns never rejects for what stands in the way of the dump: EBUSY while the same thing is being dumped, EAGAIN
+   *   beyond kernel.core_pipe_limit, EPERM with an RLIMIT_CORE of 1, EINVAL and EOPNOTSUPP for a pattern that names nothing, else what the exec, the
+   *   open or the write failed with
+   * @throws TypeError, RangeError for arguments that cannot be
+   */
+  dumpReport(death: Death): Promise<CoreDump> {
+    const checked = checkDeath(death)
+    const dump = this.#around(checked, async (target, waits) => {
+      const bytes = bytesOf(checked)
+      if (target.kind === 'pipe') await pipeCore(this.#kernel, target.argv, bytes, waits)
+      else writeCore(target.path, bytes)
+    })
+    this.#underWay.add(dump)
+    return dump.finally(() => this.#underWay.delete(dump))
+  }
+
+  /** The same, but blocks this thread, and its event loop. @param longest see `onUncaughtException` */
+  dumpReportSync(death: Death, longest: number = DEFAULT_LONGEST_MS): CoreDump {
+    const checked = checkDeath(death)
+    checkLongest(longest)
+    let failed: Error | undefined
+    const begun = this.#begin(checked)
+    try {
+      const { target } = begun
+      if (target?.kind === 'pipe') {
+        pipeCoreSync(this.#kernel, target.argv, bytesOf(checked), begun.waits, longest)
+      } else if (target !== undefined) writeCore(target.path, bytesOf(checked))
+    } catch (error) {
+      failed = asError(error)
+    }
+    return begun.end(failed)
+  }
+
+  /**
+   * Has the service's own end by an uncaught exception or rejection dumped before it dies.
+   * @param options `longest`: milliseconds that the program is waited for, where kernel.core_pipe_limit is not 0;
+   *   default 10 000
+   * @returns takes it back
+   */
+  onUncaughtException({ longest = DEFAULT_LONGEST_MS }: { readonly longest?: number } = {}): () => void {
+    checkLongest(longest)
+    const listen = (error: unknown) => {
+      const report = () => diagnosticReport(error instanceof Error ? error : new Error(String(error)))
+      this.dumpReportSync({ comm: basename(process.argv[1] ?? 'node'), report }, longest)
+    }
+    process.on('uncaughtExceptionMonitor', listen)
+    return () => process.off('uncaughtExceptionMonitor', listen)
+  }
+
+  /** What ends by itself, or by a signal that asks it to, is not dumped. */
+  #khelperDied({ khelper, threadId, reason, error, signal, helper }: KhelperDeath): void {
+    if (reason !== 'error' && !CORE_SIGNALS.has(signal)) return
+    if (helper !== undefined && this.#handlers.has(helper)) return
+    const exe = helper?.startsWith('file:') ? fileURLToPath(helper) : (helper ?? process.execPath)
+    void this.dumpReport({
+      comm: helper === undefined ? `khelper/${khelper}` : basename(exe),
+      tid: threadId,
+      exe,
+      signal: signal ?? SIGABRT,
+      report: () => diagnosticReport(error),
+    })
+  }
+
+  async #around(
+    death: CheckedDeath,
+    dump: (target: Nameable, waits: boolean) => Promise<void>,
+  ): Promise<CoreDump> {
+    const begun = this.#begin(death)
+    let failed: Error | undefined
+    try {
+      if (begun.target !== undefined) await dump(begun.target, begun.waits)
+    } catch (error) {
+      failed = asError(error)
+    }
+    return begun.end(failed)
+  }
+
+  /** Everything before the first byte: whether there is to be a dump at all, and where to. */
+  #begin(death: CheckedDeath) {
+    const key = `${death.pid}/${death.tid}`
+    const twice = this.#dumping.has(key)
+    this.#dumping.add(key)
+    const facts = factsOf(death)
+    const target = expandPattern(
+      readSysctl(this.#kernel, 'kernel/core_pattern'),
+      facts,
+      readSysctl(this.#kernel, 'kernel/core_uses_pid') !== '0',
+    )
+    const limit = Number(readSysctl(this.#kernel, 'kernel/core_pipe_limit'))
+    const piped = target.kind === 'pipe' && !twice
+    if (piped) this.#piped += 1
+    const refused = twice
+      ? refusal('EBUSY', 'it is being dumped already')
+      : piped && limit !== 0 && this.#piped > limit
+        ? refusal('EAGAIN', `${limit} are being dumped, more than kernel.core_pipe_limit allows are not`)
+        : refusalOf(target, facts.limit)
+    const handler = target.kind === 'pipe' ? target.argv[0] : undefined
+    this.#enter(handler, 1)
+    const end = (failed: Error | undefined): CoreDump => {
+      this.#enter(handler, -1)
+      if (piped) this.#piped -= 1
+      if (!twice) this.#dumping.delete(key)
+      const error = refused ?? failed
+      const { comm, pid, tid, signal } = death
+      const dump = {
+        dumped: error === undefined,
+        error,
+        path: target.kind === 'file' ? target.path : undefined,
+        argv: target.kind === 'pipe' ? target.argv : undefined,
+        ...{ comm, pid, tid, signal },
+      }
+      if (published.hasSubscribers) published.publish(dump)
+      return dump
+    }
+    return { target: refused === undefined ? (target as Nameable) : undefined, waits: limit !== 0, end }
+  }
+
+  #enter(handler: string | undefined, by: 1 | -1): void {
+    if (handler === undefined) return
+    const count = (this.#handlers.get(handler) ?? 0) + by
+    if (count === 0) this.#handlers.delete(handler)
+    else this.#handlers.set(handler, count)
+  }
+}
+
+type Nameable = Extract<CoreTarget, { readonly kind: 'file' | 'pipe' }>
+
+/** Reports of what dies in a kernel's service; from the first call on also of its khelper threads. */
+export const coredump: (kernel: Kernel) => Coredump = perKernel(kernel => new Coredump(kernel))
+
+const refusal = (code: 'EBUSY' | 'EAGAIN' | 'EINVAL' | 'EOPNOTSUPP' | 'ENOENT' | 'EPERM', what: string) =>
+  new SystemError(code, `no dump: ${what}`, { syscall: 'do_coredump' })
+
+function refusalOf(target: CoreTarget, limit: bigint): SystemError | undefined {
+  if (target.kind === 'invalid') return refusal('EINVAL', 'kernel.core_pattern has a | and no program')
+  if (target.kind === 'socket') {
+    return refusal('EOPNOTSUPP', 'kernel.core_pattern names a socket; name a file or, behind a |, a program')
+  }
+  if (target.kind === 'pipe' && limit === HANDLER_LIMIT) {
+    return refusal('EPERM', 'RLIMIT_CORE is 1, which is the mark of a program that reads dumps itself')
+  }
+  if (target.kind === 'pipe' && target.argv[0] === '') {
+    return refusal('ENOENT', 'the program of kernel.core_pattern has no name')
+  }
+  return undefined
+}
+
+function bytesOf({ report }: CheckedDeath): Uint8Array {
+  return reportBytes(report())
+}
+
+const asError = (error: unknown): Error => (error instanceof Error ? error : new Error(String(error)))
