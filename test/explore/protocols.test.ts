@@ -22,7 +22,7 @@ const modulesOf = (protocol: Protocol, folder: string): Record<string, string> =
 /** A copy of the compiled sources with one change. */
 function mutated({ file, from, to }: Mutant, number: number): string {
   const folder = temporary(`mutant-${number}`)
-  for (const part of ['atomics-sync', 'kernel', 'libc']) {
+  for (const part of ['atomics-sync', 'kernel', 'libc', 'chunks']) {
     cpSync(join(SOURCES, part), join(folder, part), { recursive: true })
   }
   const path = join(folder, file)

@@ -2,7 +2,7 @@
  * What can happen to an object, and how an event is asked for in text: `ACTION` or `ACTION UUID KEY=VALUE…`, as it is
  * written to the file `uevent` of an object in Linux's /sys (lib/kobject_uevent.c, kobject_synth_uevent).
  */
-import { SystemError, wrongValue } from '../../kernel/errors.js'
+import { isSystemError, SystemError, wrongValue } from '../../kernel/errors.js'
 import { KobjUeventEnv } from './env.js'
 
 export const KOBJECT_ACTIONS = [
@@ -56,7 +56,7 @@ export function parseSynthetic(text: string): {
       env.add(`SYNTH_ARG_${key}=${value}`)
     }
   } catch (error) {
-    if (error instanceof SystemError && error.code === 'ENOMEM') throw invalid('there are too many arguments')
+    if (isSystemError(error) && error.code === 'ENOMEM') throw invalid('there are too many arguments')
     throw error
   }
   return { action, variables: env.variables }

@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { cgroups, type Group, type GroupOptions } from '../../../src/applications/cgroup/index.js'
-import { UMH_NO_WAIT, UMH_WAIT_EXEC } from '../../../src/index.js'
-import { boot } from '../../../src/kernel/kernel.js'
+import { boot, UMH_NO_WAIT, UMH_WAIT_EXEC } from '../../../src/index.js'
 import { eventually } from '../../helpers/resources.js'
 
 /** Bookkeeping alone: what is checked here does not depend on the machine. */

@@ -5,7 +5,7 @@ import { accessSync, constants } from 'node:fs'
 import { Cgroups } from '../../../src/applications/cgroup/cgroups.js'
 import { findRoots } from '../../../src/applications/cgroup/real/roots.js'
 import type { CgroupRoots } from '../../../src/applications/cgroup/types.js'
-import { boot } from '../../../src/kernel/kernel.js'
+import { boot } from '../../../src/index.js'
 
 const found = findRoots()
 

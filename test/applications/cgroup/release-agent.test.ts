@@ -3,7 +3,7 @@ import { existsSync, readFileSync, rmSync } from 'node:fs'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { cgroups, type GroupOptions } from '../../../src/applications/cgroup/index.js'
-import { boot } from '../../../src/kernel/kernel.js'
+import { boot } from '../../../src/index.js'
 import { eventually } from '../../helpers/resources.js'
 import { temporary, write } from '../../helpers/temporary.js'
 

@@ -7,7 +7,7 @@ import { channel } from 'node:diagnostics_channel'
 import { existsSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { after, describe, test } from 'node:test'
 import { type CoreDump, coredump } from '../../../src/applications/coredump/index.js'
-import { boot, type Kernel } from '../../../src/kernel/kernel.js'
+import { boot, type Kernel } from '../../../src/index.js'
 import { eventually, openFds } from '../../helpers/resources.js'
 import { inThreadHelper, temporary, write } from '../../helpers/temporary.js'
 

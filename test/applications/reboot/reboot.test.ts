@@ -7,7 +7,7 @@ import { once } from 'node:events'
 import { after, describe, test } from 'node:test'
 import fc from 'fast-check'
 import { reboot } from '../../../src/applications/reboot/index.js'
-import { boot } from '../../../src/kernel/kernel.js'
+import { boot } from '../../../src/index.js'
 import { alive } from '../../helpers/resources.js'
 import { inThreadHelper, temporary, write } from '../../helpers/temporary.js'
 

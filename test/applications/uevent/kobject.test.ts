@@ -9,7 +9,7 @@ import {
   UEVENT_BUFFER_SIZE,
   UEVENT_NUM_ENVP,
 } from '../../../src/applications/uevent/index.js'
-import { SystemError } from '../../../src/kernel/errors.js'
+import { SystemError } from '../../../src/index.js'
 
 describe('kobjects', () => {
   test('the path names every object from the top down; the kset is the parent of what has no other', () => {

@@ -2,8 +2,7 @@ import assert from 'node:assert/strict'
 import { after, describe, test } from 'node:test'
 import fc from 'fast-check'
 import { KOBJECT_ACTIONS, Kobject, Kset, uevents } from '../../../src/applications/uevent/index.js'
-import { SystemError } from '../../../src/kernel/errors.js'
-import { boot } from '../../../src/kernel/kernel.js'
+import { boot, SystemError } from '../../../src/index.js'
 
 const UUID = 'fe4d7c9d-b8c6-4a70-9ef1-3d8a58d18eed'
 

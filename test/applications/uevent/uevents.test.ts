@@ -15,7 +15,7 @@ import {
   type UeventListener,
   uevents,
 } from '../../../src/applications/uevent/index.js'
-import { boot } from '../../../src/kernel/kernel.js'
+import { boot } from '../../../src/index.js'
 import { eventually } from '../../helpers/resources.js'
 import { inThreadHelper, temporary, write } from '../../helpers/temporary.js'
 

@@ -6,12 +6,12 @@ import { accessSync, constants, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Readable, Writable } from 'node:stream'
-import { UMH_WAIT_EXEC } from '../kernel/constants.js'
-import { SystemError, wrongType, wrongValue } from '../kernel/errors.js'
-import type { Kernel } from '../kernel/kernel.js'
-import type { Helper } from '../kernel/run/types.js'
-import { type ErrnoName, errnoName } from '../libc/errno.js'
-import { perKernel } from './per-kernel.js'
+import { UMH_WAIT_EXEC } from '../../kernel/constants.js'
+import { SystemError, wrongType, wrongValue } from '../../kernel/errors.js'
+import type { Kernel } from '../../kernel/kernel.js'
+import type { Helper } from '../../kernel/run/types.js'
+import { type ErrnoName, errnoName } from '../../libc/errno.js'
+import { perKernel } from '../per-kernel.js'
 
 /** A driver (struct umd_info). */
 export class UmdInfo {

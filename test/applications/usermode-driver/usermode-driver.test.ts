@@ -7,13 +7,13 @@ import { once } from 'node:events'
 import { existsSync, readdirSync, statSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { after, describe, test } from 'node:test'
-import { UmdInfo, usermodeDrivers } from '../../src/applications/usermode-driver.js'
-import { boot } from '../../src/kernel/kernel.js'
-import { alive, eventually, openFds } from '../helpers/resources.js'
-import { write } from '../helpers/temporary.js'
+import { UmdInfo, usermodeDrivers } from '../../../src/applications/usermode-driver/index.js'
+import { boot } from '../../../src/index.js'
+import { alive, eventually, openFds } from '../../helpers/resources.js'
+import { write } from '../../helpers/temporary.js'
 
-const KERNEL = new URL('../../src/kernel/kernel.js', import.meta.url).href
-const DRIVER = new URL('../../src/applications/usermode-driver.js', import.meta.url).href
+const KERNEL = new URL('../../../src/kernel/kernel.js', import.meta.url).href
+const DRIVER = new URL('../../../src/applications/usermode-driver/index.js', import.meta.url).href
 /** Answers each line; tells first what it is and where its program is. */
 const ECHO = Buffer.from(`#!/bin/sh
 echo "$#:$0:$(pwd)"
