@@ -12,11 +12,11 @@ import {
   UMH_DISABLED,
   type WaitMode,
 } from './kernel/constants.js'
-import { boot, type Kernel } from './kernel/kernel.js'
 import type { Keyring } from './kernel/keyring.js'
 import type { SetupOptions, SubprocessInfo } from './kernel/subprocess-info.js'
 import type { Envp, ExecOptions } from './kernel/umh.js'
 import { errno, errnoName } from './libc/errno.js'
+import { default_kernel } from './linux/default-kernel.js'
 
 export {
   GFP_ATOMIC,
@@ -32,6 +32,8 @@ export {
 } from './kernel/constants.js'
 
 export { Keyring } from './kernel/keyring.js'
+export * from './linux/applications.js'
+export { default_kernel, shutdown_default_kernel } from './linux/default-kernel.js'
 
 /** As <linux/errno.h> has them: positive. */
 export const ENOENT = errno('ENOENT')
@@ -43,21 +45,6 @@ export const EAGAIN = errno('EAGAIN')
 export const E2BIG = errno('E2BIG')
 export const ENOEXEC = errno('ENOEXEC')
 export const ERESTARTSYS = errno('ERESTARTSYS')
-
-let kernel: Kernel | undefined
-
-/** The kernel behind these functions; booted here if it is not yet. */
-export function default_kernel(): Kernel {
-  kernel ??= boot()
-  return kernel
-}
-
-/** Ends the default kernel; the next call boots another. */
-export async function shutdown_default_kernel(): Promise<void> {
-  const ending = kernel
-  kernel = undefined
-  await ending?.shutdown()
-}
 
 /** C's vector of strings: what follows the first NULL is not part of it. */
 export type StringVector = readonly (string | null)[]
@@ -102,7 +89,7 @@ export function call_usermodehelper_setup<Data = unknown>(
   )
 }
 
-/** Not there yet: throws ERR_KHELPER_UNSUPPORTED. */
+/** Gives the helper secrets. */
 export function call_usermodehelper_setkeys(info: SubprocessInfo, session_keyring: Keyring): void {
   default_kernel().callUsermodehelperSetkeys(info, session_keyring)
 }
@@ -160,7 +147,7 @@ export function call_usermodehelper_sync(
   return default_kernel().callUsermodehelperSync(path, vector(argv), environment(envp), wait)
 }
 
-/** Not there yet: rejects with ERR_KHELPER_UNSUPPORTED. */
+/** Setup, setkeys and exec in one. */
 export function call_usermodehelper_keys(
   path: string,
   argv: StringVector,

@@ -7,6 +7,7 @@ import { readSysctl } from '../../kernel/proc/sysctls.js'
 import { systemCalls } from '../system-calls/index.js'
 import { type InsmodOptions, type LoaderPeriods, ModuleLoader, type RmmodOptions } from './loader.js'
 import type { Module, ModuleState } from './module.js'
+import { ModuleObjects } from './module-objects.js'
 import { joinArgument } from './parameters.js'
 import { defineModuleFiles, modulesText } from './proc-modules.js'
 import { ModuleRequests, type RequestOptions, type RequestPeriods, requestError } from './request-module.js'
@@ -43,9 +44,16 @@ export class Kmod {
     )
     kernel.proc.define('/proc/modules', { read: () => modulesText(this.#loader.modules) })
     const shown = new Map<Module, () => void>()
+    const objects = new ModuleObjects(kernel)
     this.#loader.onEvent = (action, module) => {
-      if (action === 'add') shown.set(module, defineModuleFiles(kernel.proc, module))
-      else shown.get(module)?.()
+      if (action === 'add') {
+        shown.set(module, defineModuleFiles(kernel.proc, module))
+        objects.add(module.name)
+      } else {
+        shown.get(module)?.()
+        shown.delete(module)
+        objects.remove(module.name)
+      }
     }
     kernel.onShutdown(() => this.#loader.deleteAll())
   }

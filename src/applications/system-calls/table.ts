@@ -65,5 +65,13 @@ export const systemCallTable: Readonly<Record<string, SystemCall>> = {
     }
     return keys(kernel).keyctl(String(operation), given, credentials)
   },
+  uevent: (kernel, args) => {
+    const path = text(args, 0, 'path')
+    if (!/^(\/[^/]+)+$/.test(path)) {
+      throw new SystemError('EINVAL', `the path of an object begins with a slash: ${path}`, { path })
+    }
+    kernel.proc.write(`/sys${path}/uevent`, text(args, 1, 'event'))
+    return 0
+  },
   sysctl_list: (kernel, args) => kernel.proc.list(sysctlPath(text(args, 0, 'name', '/proc/sys'))),
 }

@@ -20,6 +20,7 @@ const published = channel('khelper:uevent')
 export class Uevents {
   readonly #kernel: Kernel
   readonly #listeners = new Set<UeventListener>()
+  readonly #files = new WeakMap<Kobject, () => void>()
   #seqnum = 0
 
   /** @internal See `uevents`. */
@@ -75,6 +76,7 @@ export class Uevents {
     this.#seqnum += 1
     const seqnum = this.#seqnum
     env.add(`SEQNUM=${seqnum}`)
+    this.#show(kobj, action, devpath)
     this.#broadcast({ action, devpath, subsystem, seqnum, env: asObject(env.variables) })
     this.#callHelper(env, subsystem)
   }
@@ -98,6 +100,14 @@ export class Uevents {
     )
     if (!options.signal?.aborted) this.#listeners.add(listener)
     return listener
+  }
+
+  /** From `add` to `remove` an object has its file, to which synthetic events are written. */
+  #show(kobj: Kobject, action: KobjectAction, devpath: string): void {
+    if (action === 'add') {
+      const write = (text: string) => this.synthesize(kobj, text)
+      this.#files.set(kobj, this.#kernel.proc.define(`/sys${devpath}/uevent`, { write }))
+    } else if (action === 'remove') this.#files.get(kobj)?.()
   }
 
   #broadcast(event: Uevent): void {

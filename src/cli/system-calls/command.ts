@@ -2,7 +2,7 @@
  * `khelper sysctl`, `uevent` and `keyctl`: their options.
  */
 import type { Command } from 'commander'
-import { addSocketOption, type SocketOption } from './connection.js'
+import { addSocketOption, type SocketOption, withService } from './connection.js'
 import type { SysctlOptions } from './sysctl.js'
 
 export function registerSystemCalls(program: Command): void {
@@ -28,4 +28,23 @@ export function registerSystemCalls(program: Command): void {
       const { keyctl } = await import('./keyctl.js')
       await keyctl(operation, args, options)
     })
+
+  addSocketOption(program.command('uevent'))
+    .description('Has an object of a running service send an event again, as a write to /sys/…/uevent does.')
+    .argument('<path>', 'the object, as in DEVPATH: /module/name')
+    .argument('<action>', 'add, remove, change, move, online, offline, bind or unbind')
+    .argument('[uuid]', 'marks the event (SYNTH_UUID)')
+    .argument('[variables...]', 'KEY=value, letters and digits only (SYNTH_ARG_KEY)')
+    .action(
+      async (
+        path: string,
+        action: string,
+        uuid: string | undefined,
+        variables: string[],
+        options: SocketOption,
+      ) => {
+        const event = [action, ...(uuid === undefined ? [] : [uuid]), ...variables].join(' ')
+        await withService(options, client => client.call('uevent', path, event))
+      },
+    )
 }
