@@ -14,6 +14,7 @@ const ENTRIES = [
   'src/child-process.ts',
   'src/register.ts',
   'src/cli/main.ts',
+  'src/explore/index.ts',
   ...readdirSync('src/applications', { recursive: true })
     .filter(name => /^[^/]+\/index\.ts$/.test(name))
     .map(name => `src/applications/${name}`),

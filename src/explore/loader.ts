@@ -11,7 +11,7 @@ import { type Parsed, parseSource, transformModule, UnsupportedCode } from './tr
 type Exports = Record<string, unknown>
 
 /** Files that are loaded as they are: there is no shared memory in them. */
-const BUILT_IN = /^node:/
+const BUILT_IN = /^(node|data):/
 
 /** Names that a module finds in its scope with another meaning. */
 const REPLACED = [

@@ -634,9 +634,9 @@ class BootedHome implements Home {
     }
     while ((await until(words, this.#memory.control(Control.IDLE), ended, STOP_LOOK_MS)) === 0);
     await this.#supervisor.stop()
-    booted.delete(this.#supervisor)
-    if (Atomics.load(words, this.#memory.control(Control.PROCESSES)) === 0) await this.#reaperGone()
-    else void this.#reaperGone()
+    // As long as the wait_for_helper thread is there, the end of the process has to wait until it is not loading.
+    const gone = this.#reaperGone().then(() => booted.delete(this.#supervisor))
+    if (Atomics.load(words, this.#memory.control(Control.PROCESSES)) === 0) await gone
     if (this.#scratch !== undefined) {
       rmSync(this.#scratch, { recursive: true, force: true })
       scratches.delete(this.#scratch)

@@ -933,6 +933,7 @@ const handOff: Protocol = {
           check() {
             if (retval !== 256) throw new Error(`retval ${retval}`)
             if (memory.slots.available !== 2) throw new Error('a slot is lost')
+            if (!memory.completedOf(words[row + Slot.OWNER]).empty) throw new Error('two would free the slot')
           },
         }
       },

@@ -102,6 +102,16 @@ test('a process that ends while its threads come up ends well, at whatever momen
   }
 })
 
+test('a shutdown right behind a helper that is not waited for, while threads still come up, ends well', async () => {
+  const script = `const kernel = boot()
+    await kernel.callUsermodehelper('/bin/true', ['true'], [], UMH_NO_WAIT)
+    await kernel.shutdown()`
+  for (let round = 0; round < 8; round += 1) {
+    const ends = await Promise.all([1, 2, 3].map(number => end(`shutdown-${number}`, script)))
+    for (const { code, signal, stderr } of ends) assert.deepEqual([code, signal], [0, null], stderr)
+  }
+})
+
 test('a kernel that was booted on a worker thread ends with that thread', async () => {
   const script = `
     import { Worker } from 'node:worker_threads'

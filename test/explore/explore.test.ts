@@ -1,0 +1,415 @@
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import fc from 'fast-check'
+import { ExploreError, type ExploreOptions, explore, type Scenario } from '../../src/explore/index.js'
+import { write } from '../helpers/temporary.js'
+
+async function failureOf(scenario: () => Scenario, options: ExploreOptions = {}): Promise<ExploreError> {
+  const error = await explore(scenario, options).then(
+    () => undefined,
+    (reason: unknown) => reason,
+  )
+  assert.ok(error instanceof ExploreError, String(error))
+  return error
+}
+
+const lostUpdate = (): Scenario => {
+  const words = new Int32Array(new SharedArrayBuffer(4))
+  const increment = () => {
+    const value = Atomics.load(words, 0)
+    Atomics.store(words, 0, value + 1)
+  }
+  return {
+    threads: [increment, increment],
+    check() {
+      if (words[0] !== 2) throw new Error('lost')
+    },
+  }
+}
+
+describe('what is found', () => {
+  test('an update that is lost, in its shortest form, and again by its schedule', async () => {
+    const error = await failureOf(lostUpdate)
+    assert.equal(error.kind, 'assertion')
+    assert.equal(error.preemptions, 1)
+    assert.equal((error.cause as Error).message, 'lost')
+    assert.match(error.table, /thread 0 +│ thread 1/)
+    const replayed = await failureOf(lostUpdate, { replay: error.schedule })
+    assert.equal(replayed.schedule, error.schedule)
+    assert.equal(replayed.schedules, 1)
+    assert.equal((await explore(lostUpdate, { replay: 'a2b2' })).schedules, 1, 'another schedule is well')
+  })
+
+  test('an exception in a thread, with where it stands', async () => {
+    const error = await failureOf(() => ({
+      threads: [
+        () => {
+          throw new TypeError('no')
+        },
+      ],
+    }))
+    assert.equal(error.kind, 'assertion')
+    assert.match(error.message, /thread 0 has thrown: no/)
+  })
+
+  test('a rejection of an async thread', async () => {
+    const error = await failureOf(() => ({
+      threads: [
+        async () => {
+          await null
+          throw new Error('later')
+        },
+      ],
+    }))
+    assert.match(error.message, /thread 0 has thrown: later/)
+  })
+
+  test('a deadlock: two locks in two orders', async () => {
+    const error = await failureOf(() => {
+      const words = new Int32Array(new SharedArrayBuffer(8))
+      const lock = (at: number) => {
+        while (Atomics.compareExchange(words, at, 0, 1) !== 0) Atomics.wait(words, at, 1)
+      }
+      const unlock = (at: number) => {
+        Atomics.store(words, at, 0)
+        Atomics.notify(words, at)
+      }
+      const both = (first: number, second: number) => () => {
+        lock(first)
+        lock(second)
+        unlock(second)
+        unlock(first)
+      }
+      return { threads: [both(0, 1), both(1, 0)] }
+    })
+    assert.equal(error.kind, 'deadlock')
+    assert.match(
+      error.message,
+      /thread 0 sleeps in wait on word 1 at scenario\.js:\d+; thread 1 sleeps in wait on word 0/,
+    )
+  })
+
+  test('a wake-up that comes too early is told from another deadlock', async () => {
+    const error = await failureOf(() => {
+      const words = new Int32Array(new SharedArrayBuffer(8))
+      return {
+        threads: [
+          () => {
+            Atomics.store(words, 0, 1)
+            Atomics.notify(words, 1)
+          },
+          () => {
+            if (Atomics.load(words, 0) === 0) Atomics.wait(words, 1, 0)
+          },
+        ],
+      }
+    })
+    assert.equal(error.kind, 'lost wake-up')
+  })
+
+  test('a livelock: a loop that looks for what nobody will write', async () => {
+    const error = await failureOf(() => {
+      const words = new Int32Array(new SharedArrayBuffer(4))
+      return {
+        threads: [
+          () => {
+            while (Atomics.load(words, 0) === 0);
+          },
+        ],
+      }
+    })
+    assert.equal(error.kind, 'livelock')
+  })
+
+  test('a livelock: two threads that undo each other', async () => {
+    const error = await failureOf(
+      () => {
+        const words = new Int32Array(new SharedArrayBuffer(4))
+        const until = (value: number) => () => {
+          do Atomics.store(words, 0, value)
+          while (Atomics.load(words, 0) !== 3)
+        }
+        return { threads: [until(1), until(2)] }
+      },
+      { steps: 300 },
+    )
+    assert.equal(error.kind, 'livelock')
+  })
+
+  test('data races: plain with plain, plain with atomic, in every way to touch an element', async () => {
+    for (const scenario of [
+      () => {
+        const words = new Int32Array(new SharedArrayBuffer(4))
+        return { threads: [() => (words[0] = 1), () => words[0]] }
+      },
+      () => {
+        const words = new Int32Array(new SharedArrayBuffer(4))
+        return { threads: [() => void Atomics.store(words, 0, 1), () => words[0]] }
+      },
+      () => {
+        const words = new Int32Array(new SharedArrayBuffer(4))
+        const change = () => {
+          words[0] ??= 1
+          words[0] = 2
+        }
+        return { threads: [change, change] }
+      },
+      () => {
+        const words = new Int32Array(new SharedArrayBuffer(16))
+        return { threads: [() => void words.fill(1, 1, 3), () => words[2]] }
+      },
+      () => {
+        const buffer = new SharedArrayBuffer(8)
+        const first = new Int32Array(buffer)
+        const second = new Int32Array(buffer, 4)
+        return { threads: [() => (first[1] = 1), () => second[0]] }
+      },
+    ] satisfies (() => Scenario)[]) {
+      assert.equal((await failureOf(scenario)).kind, 'data race')
+      await explore(scenario, { races: false })
+    }
+  })
+
+  test('what an atomic operation orders is no race: a flag, a lock, a wake-up, a notify', async () => {
+    await explore(() => {
+      const words = new Int32Array(new SharedArrayBuffer(12))
+      return {
+        threads: [
+          () => {
+            words[1] = 1
+            Atomics.store(words, 0, 1)
+            Atomics.notify(words, 0)
+          },
+          () => {
+            Atomics.wait(words, 0, 0)
+            if (Atomics.load(words, 0) === 1 && words[1] !== 1) throw new Error('not seen')
+          },
+          () => {
+            if (Atomics.compareExchange(words, 0, 1, 1) === 1 && words[1] !== 1) throw new Error('not seen')
+          },
+        ],
+      }
+    })
+  })
+})
+
+describe('how it is run', () => {
+  test('async code: promises, timers, immediates and waitAsync are the scheduler’s', async () => {
+    const report = await explore(() => {
+      const words = new Int32Array(new SharedArrayBuffer(4))
+      const order: string[] = []
+      return {
+        threads: [
+          async () => {
+            setTimeout(() => order.push('timer'), 5)
+            setImmediate(() => order.push('immediate'))
+            queueMicrotask(() => order.push('microtask'))
+            order.push('sync')
+            await Promise.resolve()
+            order.push('awaited')
+            const { async, value } = Atomics.waitAsync(words, 0, 0)
+            if (async) await value
+            order.push('woken')
+          },
+          () => {
+            Atomics.store(words, 0, 1)
+            Atomics.notify(words, 0)
+          },
+        ],
+        check() {
+          if (order.slice(0, 3).join() !== 'sync,microtask,awaited') throw new Error(order.join())
+          if (!order.includes('woken') || !order.includes('immediate')) throw new Error(order.join())
+        },
+      }
+    })
+    assert.ok(report.complete)
+  })
+
+  test('a wait with a time ends with and without the wake-up', async () => {
+    const seen = new Set<string>()
+    ;(globalThis as { outcomes?: Set<string> }).outcomes = seen
+    await explore(() => {
+      const words = new Int32Array(new SharedArrayBuffer(4))
+      return {
+        threads: [
+          () => {
+            Atomics.store(words, 0, 1)
+            Atomics.notify(words, 0)
+          },
+          () => {
+            const { outcomes } = globalThis as unknown as { outcomes: Set<string> }
+            outcomes.add(Atomics.wait(words, 0, 0, 10))
+          },
+        ],
+      }
+    })
+    assert.deepEqual([...seen].sort(), ['not-equal', 'ok', 'timed-out'])
+  })
+
+  test('getters, private methods, closures, destructuring, spread, optional calls, generators, exceptions', async () => {
+    await explore(() => {
+      class Counter {
+        readonly #words: Int32Array
+        constructor(words: Int32Array) {
+          this.#words = words
+        }
+        get value() {
+          return Atomics.load(this.#words, 0)
+        }
+        #add(by: number) {
+          return Atomics.add(this.#words, 0, by)
+        }
+        add(...amounts: number[]) {
+          for (const by of amounts) this.#add(by)
+          return this
+        }
+        *values() {
+          yield* [1, 2]
+        }
+      }
+      const counter = new Counter(new Int32Array(new SharedArrayBuffer(4)))
+      const maybe: Counter | undefined = counter
+      return {
+        threads: [
+          () => {
+            const [first, ...rest] = [...counter.values()].map(value => value * 10)
+            counter.add(first ?? 0, ...rest)
+            try {
+              if (counter.value < 30) throw new Error('less')
+              throw new RangeError('caught')
+            } catch (error) {
+              if (!(error instanceof RangeError)) throw error
+            } finally {
+              maybe?.add(3)
+            }
+          },
+          () => {
+            const { value = 0 } = { value: counter.value }
+            counter.add(value === 0 ? 1 : 1)
+          },
+        ],
+        check() {
+          if (counter.value !== 34) throw new Error(String(counter.value))
+        },
+      }
+    })
+  })
+
+  test('the same seed gives the same schedules; both strategies by chance find what is easy to find', async () => {
+    for (const strategy of ['random', 'pct'] as const) {
+      const one = await failureOf(lostUpdate, { strategy, seed: 7, schedules: 500 })
+      const two = await failureOf(lostUpdate, { strategy, seed: 7, schedules: 500 })
+      assert.equal(one.schedules, two.schedules)
+      assert.equal(one.schedule, two.schedule)
+    }
+    const bounded = await explore(lostUpdate, { preemptions: 0 })
+    assert.equal(bounded.schedules, 2, 'one thread after the other, both ways')
+  })
+
+  test('a scenario can be a module, and imports what it needs', async () => {
+    const helper = write('explore-helper.mjs', 'export const add = (words, by) => Atomics.add(words, 0, by)')
+    const file = write(
+      'explore-scenario.mjs',
+      `import { add } from ${JSON.stringify(`./${helper.split('/').at(-1)}`)}
+       export default () => {
+         const words = new Int32Array(new SharedArrayBuffer(4))
+         return { threads: [() => add(words, 1), () => add(words, 2)], check() { if (words[0] !== 3) throw new Error('lost') } }
+       }`,
+    )
+    assert.equal((await explore(new URL(`file://${file}`))).schedules, 2)
+  })
+})
+
+describe('bad input', () => {
+  test('scenarios, strategies and schedules that are none', async () => {
+    await assert.rejects(explore('no' as never), { code: 'ERR_INVALID_ARG_TYPE' })
+    await assert.rejects(explore((() => 7) as never), /a scenario gives/)
+    await assert.rejects(explore(lostUpdate, { strategy: 'best' as never }), {
+      code: 'ERR_INVALID_ARG_VALUE',
+    })
+    await assert.rejects(explore(lostUpdate, { replay: 'nonsense!' }), { code: 'ERR_INVALID_ARG_VALUE' })
+    await assert.rejects(explore(lostUpdate, { replay: 'c9' }), /the schedule is another program's/)
+    await assert.rejects(explore(lostUpdate, { modules: { gone: './no-such-module.js' } }))
+  })
+
+  test('code that cannot be explored says what and where', async () => {
+    const unsupported = { name: 'UnsupportedCode', message: /scenario\.js:\d+/ }
+    await assert.rejects(
+      explore(() => ({
+        threads: [
+          async () => {
+            for await (const each of []) void each
+          },
+        ],
+      })),
+      unsupported,
+    )
+    await assert.rejects(
+      explore(() => ({ threads: [async () => void (await import('node:fs'))] })),
+      unsupported,
+    )
+    await assert.rejects(
+      explore(() => {
+        const words = new Int32Array(new SharedArrayBuffer(4))
+        return {
+          threads: [() => void [1].map(() => Atomics.add(words, 0, 1)), () => void Atomics.load(words, 0)],
+        }
+      }),
+      { name: 'UnsupportedCode', message: /preemptions/ },
+    )
+  })
+})
+
+/** A random program of atomic operations on two words; what it has seen is its outcome. */
+const operation = fc.oneof(
+  fc.record({ kind: fc.constantFrom('load', 'wait', 'notify'), word: fc.nat(1), value: fc.nat(1) }),
+  fc.record({
+    kind: fc.constantFrom('store', 'add', 'exchange', 'compareExchange'),
+    word: fc.nat(1),
+    value: fc.integer({ min: 0, max: 2 }),
+  }),
+)
+
+const CODE: Readonly<Record<string, (word: number, value: number) => string>> = {
+  load: word => `out.push(Atomics.load(words, ${word}))`,
+  store: (word, value) => `Atomics.store(words, ${word}, ${value})`,
+  add: (word, value) => `out.push(Atomics.add(words, ${word}, ${value}))`,
+  exchange: (word, value) => `out.push(Atomics.exchange(words, ${word}, ${value}))`,
+  compareExchange: (word, value) => `out.push(Atomics.compareExchange(words, ${word}, ${value}, 5))`,
+  wait: (word, value) => `out.push(Atomics.wait(words, ${word}, ${value}, 10))`,
+  notify: word => `out.push(Atomics.notify(words, ${word}, 1))`,
+}
+
+test('of random programs the reduction sees every outcome that there is', async () => {
+  const seen = new Set<string>()
+  ;(globalThis as { seen?: Set<string> }).seen = seen
+  const outcomes = async (scenario: () => Scenario, options: ExploreOptions): Promise<string[]> => {
+    seen.clear()
+    const report = await explore(scenario, { ...options, timeouts: 0 })
+    assert.ok(report.complete)
+    return [...seen].sort()
+  }
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(fc.array(operation, { minLength: 1, maxLength: 3 }), { minLength: 2, maxLength: 3 }),
+      async programs => {
+        const threads = programs
+          .map(
+            program =>
+              `out => { ${program.map(({ kind, word, value }) => CODE[kind]?.(word, value)).join(';')} }`,
+          )
+          .join(',')
+        const scenario = new Function(
+          `return () => {
+             const words = new Int32Array(new SharedArrayBuffer(8))
+             const outs = []
+             const threads = [${threads}].map(thread => { const out = []; outs.push(out); return () => thread(out) })
+             return { threads, check() { globalThis.seen.add(JSON.stringify([outs, words[0], words[1]])) } }
+           }`,
+        )() as () => Scenario
+        assert.deepEqual(await outcomes(scenario, {}), await outcomes(scenario, { preemptions: 100 }))
+      },
+    ),
+    { numRuns: 150 },
+  )
+})
