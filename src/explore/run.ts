@@ -788,19 +788,19 @@ function* continued(
   return next.value
 }
 
-const nativeness = new WeakMap<object, boolean>()
+const foreign = new WeakMap<object, boolean>()
+const OURS = Object.getPrototypeOf(function* () {}) as object
 
-function isNative(target: object): boolean {
-  let native = nativeness.get(target)
-  if (native === undefined) {
-    native =
-      /\{\s*\[native code\]\s*\}\s*$/.test(Function.prototype.toString.call(target)) &&
-      !('prototype' in target && target.prototype instanceof GeneratorObject)
-    // A bound function looks native, and is one of ours if it gives coroutines.
-    if (native && Object.getPrototypeOf(target) !== Function.prototype) native = false
-    nativeness.set(target, native)
+/** Whether a function is not one that was transformed: then it does not know what to do with coroutines. */
+function isForeign(target: object): boolean {
+  let known = foreign.get(target)
+  if (known === undefined) {
+    known =
+      Object.getPrototypeOf(target) !== OURS &&
+      !/\$\.(spawn|iterate)\(/.test(Function.prototype.toString.call(target))
+    foreign.set(target, known)
   }
-  return native
+  return known
 }
 
 function callWith(
@@ -813,7 +813,7 @@ function callWith(
   if (
     args.some(argument => typeof argument === 'function') &&
     typeof callee === 'function' &&
-    isNative(callee)
+    isForeign(callee)
   ) {
     const given = args.map(argument =>
       typeof argument === 'function' ? plain(argument as (...args: unknown[]) => unknown) : argument,

@@ -856,6 +856,9 @@ const waitQueue: Protocol = {
   ],
 }
 
+/** With three, the longest of the explorations takes most of a minute. */
+const MOST_PREEMPTIONS = Number(process.env['KHELPER_EXPLORE_PREEMPTIONS'] ?? 2)
+
 const MEMORY = 'kernel/memory.js'
 const COMPLETE = 'kernel/complete.js'
 const WORKQUEUE = 'kernel/workqueue.js'
@@ -879,8 +882,9 @@ const handOff: Protocol = {
   },
   scenarios: [
     {
-      name: 'a caller that blocks, a khelper, the reaper: one result, one slot',
-      options: { preemptions: 3 },
+      name: '3 threads, a caller that blocks, a khelper, the reaper: one result, one slot',
+      options: { preemptions: MOST_PREEMPTIONS },
+      onlyOriginal: true,
       scenario: ({ memory: layout, complete, workqueue, completion, doorbell }) => {
         const { Slot, SlotState, Waiter, ExecState } = layout
         const memory = layout.Memory.create({ descriptors: 2, pages: 1, khelpers: 1 })
@@ -939,6 +943,45 @@ const handOff: Protocol = {
       },
     },
     {
+      name: '2 threads, a caller that blocks and a khelper that ends the call: one result, one slot',
+      scenario: ({ memory: layout, complete, workqueue, completion }) => {
+        const { Slot, SlotState, Waiter } = layout
+        const memory = layout.Memory.create({ descriptors: 2, pages: 1, khelpers: 1 })
+        const { words } = memory
+        const slot = memory.slots.allocate()
+        const row = memory.slot(slot)
+        words[row + Slot.STATE] = SlotState.SETUP
+        words[row + Slot.WAITER] = Waiter.SYNC
+        let retval: number | undefined
+        return {
+          threads: [
+            () => {
+              workqueue.queueWork(memory, slot)
+              new completion.Completion(memory.buffer, memory.byteOffset(row + Slot.COMPLETION)).wait()
+              retval = words[row + Slot.RETVAL]
+              memory.slots.free(slot)
+            },
+            () => {
+              const completer = new complete.Completer(memory)
+              let taken = memory.queue.pop()
+              while (taken === undefined) {
+                memory.idleKhelpers.sleep(0, () => memory.queue.size > 0)
+                taken = memory.queue.pop()
+              }
+              const state = memory.slot(taken) + Slot.STATE
+              Atomics.compareExchange(words, state, SlotState.QUEUED, SlotState.EXECUTING)
+              completer.umhComplete(taken, 256)
+            },
+          ],
+          check() {
+            if (retval !== 256) throw new Error(`retval ${retval}`)
+            if (memory.slots.available !== 2) throw new Error('a slot is lost')
+            if (!memory.completedOf(words[row + Slot.OWNER]).empty) throw new Error('two would free the slot')
+          },
+        }
+      },
+    },
+    {
       name: 'a caller that awaits and gives up, against the end: one result, one cleanup, one slot',
       options: { preemptions: 2 },
       scenario: ({ memory: layout, complete, caller, umh, state, pipes, credentials, constants }) => {
@@ -947,6 +990,8 @@ const handOff: Protocol = {
         let cleanups = 0
         let retval: number | undefined
         let running = -1
+        let over = 0
+        const ended = new Int32Array(new SharedArrayBuffer(4))
         return {
           threads: [
             async () => {
@@ -971,9 +1016,10 @@ const handOff: Protocol = {
               }
               const info = helpers.setup('/bin/true', ['true'], [], constants.GFP_ATOMIC, { cleanup })
               const wait = constants.UMH_WAIT_PROC | constants.UMH_KILLABLE
-              const ended = helpers.exec(info, wait, { signal: controller.signal })
+              const result = helpers.exec(info, wait, { signal: controller.signal })
+              over = Atomics.load(ended, 0)
               controller.abort()
-              retval = await ended
+              retval = await result
               await calls.idle()
               running = usermode.running
             },
@@ -992,9 +1038,11 @@ const handOff: Protocol = {
               )
               completer.execDone(taken, ExecState.STARTED)
               completer.umhComplete(taken, 256)
+              Atomics.store(ended, 0, 1)
             },
           ],
           check() {
+            if (over === 1 && retval !== 256) throw new Error('it had ended before anybody gave up')
             if (retval !== 256 && retval !== -512) throw new Error(`retval ${retval}`)
             if (cleanups !== 1) throw new Error(`${cleanups} cleanups`)
             if (running !== 0) throw new Error(`${running} inside exec`)
