@@ -1,8 +1,6 @@
 /**
  * Promises of logical threads: settled and heard within a run, in the order in which Node would.
  */
-import { Await } from './operations.js'
-
 type Reaction = () => void
 
 /** Where reactions go: to the event loop of the thread that waits. */
@@ -205,9 +203,3 @@ let startTask: StartTask = () => {
 export const useTasks = (start: StartTask): void => {
   startTask = start
 }
-
-/** An async function's call: runs until its first wait, then on as a task. */
-export const spawn = (coroutine: Generator<unknown, unknown, unknown>): LogicalPromise<unknown> =>
-  new LogicalPromise((resolve, reject) => startTask(() => coroutine, resolve, reject))
-
-export const awaited = (value: unknown): Await => new Await(LogicalPromise.resolve(value))

@@ -11,7 +11,7 @@
  */
 export type Clock = number[]
 
-export const join = (into: Clock, from: readonly number[]): void => {
+const join = (into: Clock, from: readonly number[]): void => {
   for (let thread = 0; thread < from.length; thread += 1) {
     const theirs = from[thread] ?? 0
     if (theirs > (into[thread] ?? 0)) into[thread] = theirs
@@ -19,7 +19,7 @@ export const join = (into: Clock, from: readonly number[]): void => {
 }
 
 /** An access that a thread made. */
-export interface Access {
+interface Access {
   readonly thread: number
   /** The thread's own clock at the time. */
   readonly time: number

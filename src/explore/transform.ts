@@ -9,7 +9,7 @@
  * A plain access to an element is told to the runtime, which looks for data races, and is no place to switch: in a
  * program without data races the order of plain accesses follows from that of the atomic ones.
  */
-import { type Node, parse } from 'acorn'
+import { parse } from 'acorn'
 import { generate } from 'astring'
 
 /** A node whose kind has been looked at: its parts by name. */
@@ -481,5 +481,3 @@ function declaredNames(declaration: Tree): string[] {
   }
   return names
 }
-
-export type { Node }

@@ -172,7 +172,7 @@ function array({ of, max = 0 }: ParameterDetails, text: string): ParameterValue[
 }
 
 /** As kstrtoll with base 0: a sign, 0x for hexadecimal, 0 for octal, one line feed at the end. */
-export function integer(text: string, { least, most }: Range): bigint {
+function integer(text: string, { least, most }: Range): bigint {
   const match = /^([-+]?)(?:0x([\da-f]+)|0([0-7]+)|(\d+))\n?$/i.exec(text)
   if (match === null) throw new ParameterError('EINVAL', `not a number: ${text}`)
   const [, sign, hexadecimal, octal, decimal] = match

@@ -14,7 +14,7 @@ export type Subject =
   /** A helper: what it was granted, for the task that `context` names. */
   | { readonly kind: 'helper'; readonly calls: ReadonlySet<string>; readonly context: unknown }
 
-export const OPERATOR: Subject = { kind: 'operator' }
+const OPERATOR: Subject = { kind: 'operator' }
 
 export class Authorities {
   readonly #granted = new Map<string, Subject>()

@@ -9,7 +9,7 @@
 import { knownName } from '../../libc/errno.js'
 
 /** The longest message in bytes: a key's largest payload (1 MiB) in base64, and room for the rest. */
-export const LONGEST_MESSAGE = 2 * 1024 * 1024
+const LONGEST_MESSAGE = 2 * 1024 * 1024
 const LONGEST_NAME = 64
 const MOST_ARGUMENTS = 16
 const LINE_FEED = 0x0a

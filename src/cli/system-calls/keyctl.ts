@@ -197,8 +197,7 @@ const SUBCOMMANDS: Readonly<Record<string, Subcommand>> = {
   },
 }
 
-/** For the help text. */
-export const keyctlUsage = (): string =>
+const keyctlUsage = (): string =>
   Object.entries(SUBCOMMANDS)
     .filter(([name, { usage }]) => usage.startsWith(name))
     .map(([, { usage }]) => `  ${usage}`)

@@ -18,7 +18,7 @@ export function formatSchedule(threads: readonly number[]): string {
 }
 
 /** @throws TypeError for what is no schedule */
-export function parseSchedule(text: string): number[] {
+function parseSchedule(text: string): number[] {
   if (!/^([a-z]\d{1,6})*$/.test(text)) {
     throw Object.assign(new TypeError(`not a schedule, such as 'a3b2a1': ${text.slice(0, 64)}`), {
       code: 'ERR_INVALID_ARG_VALUE',

@@ -53,7 +53,7 @@ export function integerSysctl(
 }
 
 /** As the kernel's own strtoul with base 0; `undefined` if it is no number. */
-export function parseInteger(text: string): number | undefined {
+function parseInteger(text: string): number | undefined {
   const match = /^(-?)(?:0x([\da-f]+)|0([0-7]*)|([1-9]\d*))$/i.exec(text)
   if (match === null) return undefined
   const [, sign, hexadecimal, octal, decimal] = match
