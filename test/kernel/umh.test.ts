@@ -1,5 +1,5 @@
 /**
- * The helper core: linux-umh section 1, and its cases. What cannot exist outside Linux is listed in
+ * The helper core, as in Linux 6.17, kernel/umh.c. What cannot exist outside Linux is listed in
  * ARCHITECTURE.md with the reason.
  */
 import assert from 'node:assert/strict'

@@ -1,5 +1,5 @@
 /**
- * Dumps: linux-umh section 11, and its cases.
+ * Dumps, as in Linux 6.17, fs/coredump.c.
  */
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'

@@ -1,5 +1,5 @@
 /**
- * kernel.core_pattern: linux-umh section 11.
+ * kernel.core_pattern, as in Linux 6.17, fs/coredump.c.
  */
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'

@@ -1,5 +1,5 @@
 /**
- * Links: linux-umh 10.5 and case 163; and keyrings as a whole beside a model that is easy to see through.
+ * Links, as in Linux 6.17, security/keys/keyring.c; and keyrings as a whole beside a model that is easy to see through.
  */
 import assert from 'node:assert/strict'
 import { after, describe, test } from 'node:test'

@@ -1,5 +1,5 @@
 /**
- * Keys by themselves: types, payloads, states, permissions, quotas, expiry, the files in /proc (linux-umh 10.1, 10.5).
+ * Keys by themselves: types, payloads, states, permissions, quotas, expiry, the files in /proc.
  */
 import assert from 'node:assert/strict'
 import { after, describe, mock, test } from 'node:test'

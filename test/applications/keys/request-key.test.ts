@@ -1,5 +1,5 @@
 /**
- * request_key: linux-umh 10.2 to 10.4, and its cases 147 to 165.
+ * request_key, as in Linux 6.17, security/keys/request_key.c.
  */
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'

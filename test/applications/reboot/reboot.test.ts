@@ -1,5 +1,5 @@
 /**
- * The end of a service: linux-umh section 8, and its cases. Each is a process of its own.
+ * The end of a service, as in Linux 6.17, kernel/reboot.c. Each is a process of its own.
  */
 import assert from 'node:assert/strict'
 import { type ChildProcess, spawn } from 'node:child_process'

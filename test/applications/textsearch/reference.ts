@@ -26,7 +26,7 @@ export function naiveAll(text: Uint8Array, pattern: Uint8Array): number[] {
   return found
 }
 
-/** As the fact sheet tells the classes, byte by byte. */
+/** As Linux has the classes (lib/ctype.c), byte by byte. */
 const CLASSES: Readonly<Record<number, RegExp>> = {
   [TsFsmType.WILDCARD]: /[\s\S]/,
   [TsFsmType.DIGIT]: /[0-9]/,
@@ -51,7 +51,7 @@ export const accepts = ({ type, value = 0 }: FsmToken, byte: number): boolean =>
 /** A match of fsm: where it begins, and where the search goes on. */
 export type Match = readonly [start: number, end: number]
 
-/** The rules of fsm, as the fact sheet tells them, read token by token. */
+/** The rules of fsm, as in Linux 6.17, lib/ts_fsm.c, read token by token. */
 export function interpret(tokens: readonly FsmToken[], text: Uint8Array, from: number): Match | undefined {
   const matches = (token: FsmToken | undefined, at: number): boolean =>
     token !== undefined && accepts(token, text[at] ?? 0)

@@ -1,5 +1,5 @@
 /**
- * The algorithms of a kernel, and searches with them: linux-umh section 6, and its cases.
+ * The algorithms of a kernel, and searches with them, as in Linux 6.17, lib/textsearch.c.
  */
 import assert from 'node:assert/strict'
 import { after, beforeEach, describe, test } from 'node:test'

@@ -1,5 +1,5 @@
 /**
- * kobject_uevent: linux-umh section 7, and its cases.
+ * kobject_uevent, as in Linux 6.17, lib/kobject_uevent.c.
  */
 import assert from 'node:assert/strict'
 import { channel } from 'node:diagnostics_channel'

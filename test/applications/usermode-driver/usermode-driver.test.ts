@@ -1,5 +1,5 @@
 /**
- * fork_usermode_driver: linux-umh section 12, and its case.
+ * fork_usermode_driver, as Linux had it until 6.16 (kernel/usermode_driver.c).
  */
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
