@@ -47,7 +47,7 @@ import { defineKernelFiles } from './proc/khelper-files.js'
 import { defineSysctls } from './proc/sysctls.js'
 import { ProcTree } from './proc/tree.js'
 import { ProcessCall, type ProcessEvents, type ProcessHost } from './process-call.js'
-import type { TreeKill } from './process-tree.js'
+import { firstSerial, type TreeKill } from './process-tree.js'
 import { run } from './run/run.js'
 import type { Helper, RunOptions } from './run/types.js'
 import { ServiceDeath } from './service-death.js'
@@ -741,6 +741,7 @@ export function boot(options: BootOptions = {}): Kernel {
   const memory = Memory.create({ descriptors, pages: PAGES, khelpers: khelpers + ADDED_KHELPERS })
   const { words } = memory
   words[memory.control(Control.DISABLE_DEPTH)] = options.enabled === false ? UMH_DISABLED : UMH_ENABLED
+  words[memory.control(Control.LAUNCH_SERIAL)] = firstSerial()
   words[memory.control(Control.LAUNCHER)] = libc === undefined ? Launcher.CHILD_PROCESS : Launcher.POSIX_SPAWN
   if (libc !== undefined) openEpoll(memory, libc)
   removeLeftCredentials()

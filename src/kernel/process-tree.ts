@@ -5,6 +5,11 @@
  * else it changes, the timer slack (prctl(2), PR_SET_TIMERSLACK). A khelper sets its own to a number that is the
  * launch's before it starts a program; it stays within the slack that Linux gives anyway, by some microseconds.
  *
+ * Marks repeat, and other kernels have marks of their own, in this process, in another service, in one that started this
+ * one. So a mark alone says nothing of a process that has a parent: it is one of the tree if all those above it have the
+ * mark too, up to one that has lost its parent and was handed to a process above this service. What is left to chance is
+ * an orphan of another kernel with the same of 40 000 marks; kernels begin to count at a place of their own.
+ *
  * They are stopped before they are signalled, until a look finds no new one: what is stopped starts nothing. Each is
  * held by a pidfd that is opened before its start time is read again, so that no signal reaches a pid's next owner.
  */
@@ -22,6 +27,7 @@ const MARKS = 40_000
 /** Fields of /proc/<pid>/stat behind the name. */
 const PARENT = 1
 const START = 19
+const INIT = 1
 
 /** Which helper's tree, and what it is sent. */
 export interface TreeKill {
@@ -42,6 +48,9 @@ interface ProcessEntry {
 
 /** The mark of the launch that is the `serial`-th. */
 export const markOf = (serial: number): number => LOWEST_MARK + ((serial >>> 0) % MARKS)
+
+/** Where a kernel begins to count its launches. */
+export const firstSerial = (): number => Math.floor(Math.random() * MARKS)
 
 /** When a process was started, in ticks since the machine was; undefined if it has gone. */
 export function startOf(pid: number): number | undefined {
@@ -72,7 +81,9 @@ export function killTree(libc: Libc, tree: TreeKill): number {
 function stopNew(libc: Libc, tree: TreeKill, members: Map<number, Fd>): boolean {
   const entries = allProcesses().filter(({ start }) => start >= tree.start)
   const found = new Set<number>(members.keys())
-  for (const { pid } of entries) if (pid === tree.pid || markOfProcess(pid) === tree.mark) found.add(pid)
+  const parents = new Map(entries.map(({ pid, parent }) => [pid, parent] as const))
+  const above = ancestors()
+  for (const { pid } of entries) if (pid === tree.pid || isOrphanOf(tree, pid, parents, above)) found.add(pid)
   // Parents may stand behind their children: until nothing is added.
   for (let before = -1; before !== found.size; ) {
     before = found.size
@@ -92,6 +103,36 @@ function stopNew(libc: Libc, tree: TreeKill, members: Map<number, Fd>): boolean 
     if (libc.pidfdSendSignal(asFd(pidfd), SIGSTOP) !== -errno('ESRCH')) any = true
   }
   return any
+}
+
+/** Whether a process has the tree's mark, as all those above it have, up to one that lost its parent. */
+function isOrphanOf(
+  tree: TreeKill,
+  pid: number,
+  parents: ReadonlyMap<number, number>,
+  above: ReadonlySet<number>,
+): boolean {
+  for (let at = pid; markOfProcess(at) === tree.mark; ) {
+    const parent = parents.get(at)
+    // Another helper of this service, whatever its mark; or somebody who is no descendant.
+    if (parent === undefined || parent === process.pid) return false
+    if (above.has(parent)) return true
+    at = parent
+  }
+  return false
+}
+
+/** Those to whom an orphan of this service may be handed. */
+function ancestors(): Set<number> {
+  const above = new Set<number>([0, INIT])
+  for (
+    let at = readStat(process.pid)?.parent;
+    at !== undefined && !above.has(at);
+    at = readStat(at)?.parent
+  ) {
+    above.add(at)
+  }
+  return above
 }
 
 function allProcesses(): ProcessEntry[] {

@@ -2,6 +2,7 @@
  * The whole tree dies: descendants that left the group, the session, their parents, or ignore what they are sent.
  */
 import assert from 'node:assert/strict'
+import { spawn, spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -161,6 +162,36 @@ test('other helpers, and what earlier ones have left behind, are not touched', a
   other.kill()
   await other
   for (const pid of file.pids()) process.kill(pid)
+})
+
+/** Becomes a sleep that has another process's timer slack; or starts one, and stays. */
+const MARKED = `import ctypes, os, sys
+if os.fork() == 0 or sys.argv[2] == 'alone':
+    ctypes.CDLL(None).prctl(29, int(sys.argv[1]), 0, 0, 0)
+    os.execvp('sleep', ['sleep', '600'])
+os.wait()`
+
+test('what has the same mark and is another’s is not touched: of this process, of another service', async () => {
+  await using kernel = boot({ khelpers: 1 })
+  const helper = kernel.run('sh', ['-c', 'sleep 600 & wait'], { reject: false })
+  const mark = readFileSync(`/proc/${helper.pid}/timerslack_ns`, 'utf8').trim()
+  const others = ['alone', 'with a child'].map(how =>
+    spawn('python3', ['-c', MARKED, mark, how], { stdio: 'ignore' }),
+  )
+  const childrenOf = (pid: number | undefined): number[] => {
+    const text = spawnSync('pgrep', ['-P', String(pid)], { encoding: 'utf8' }).stdout
+    return text.trim().split('\n').filter(Boolean).map(Number)
+  }
+  const hasMark = (pid: number | undefined) =>
+    pid !== undefined && readFileSync(`/proc/${pid}/timerslack_ns`, 'utf8').trim() === mark
+  const innocent = () => [others[0]?.pid, ...others.flatMap(({ pid }) => childrenOf(pid))]
+  await eventually('both have the mark', () => innocent().length === 3 && innocent().every(hasMark))
+  const pids = innocent()
+  helper.kill({ signal: 'SIGKILL', tree: true })
+  await helper
+  await eventually('the tree has gone', () => !alive(helper.pid ?? 0))
+  for (const pid of pids) assert.ok(alive(pid ?? 0))
+  for (const pid of pids) process.kill(pid ?? 0, 'SIGKILL')
 })
 
 test('kill takes options of the right kind only', async () => {
