@@ -279,6 +279,8 @@ export class Supervisor {
     this.#failedStarts = words[row + Khelper.STATE] === KhelperState.STARTING ? this.#failedStarts + 1 : 0
     Atomics.store(words, row + Khelper.STATE, KhelperState.NONE)
     this.#memory.idleKhelpers.forget(index)
+    const reserve = Atomics.exchange(words, row + Khelper.RESERVE, 0) - 1
+    if (reserve >= 0) this.#libc?.close(asFd(reserve))
     this.#completeHeld(row, thread, code)
     if (this.#stopped) return
     if (index < this.#options.khelpers) this.#replace(index)
