@@ -60,7 +60,7 @@ export function binfmt(
       return inThread.used
     },
     get spent() {
-      return posix?.spent === true
+      return inThread.spent || posix?.spent === true
     },
     close: () => posix?.close(),
   }

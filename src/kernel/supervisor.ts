@@ -6,7 +6,8 @@
  * memory, so the thread's number must outlive the thread, and exactly that thread must be ended when
  * its helper has to be killed.
  */
-import { existsSync } from 'node:fs'
+import { closeSync, existsSync, openSync } from 'node:fs'
+import { devNull } from 'node:os'
 import { type ResourceLimits, Worker } from 'node:worker_threads'
 import { Doorbell } from '../atomics-sync/index.js'
 import { asFd, errno, type Libc } from '../libc/index.js'
@@ -67,6 +68,8 @@ const STOP_MS = 1_000
 const LOOK_MS = 15
 /** Loading takes some milliseconds; a process that is exiting waits no longer than this for it. */
 const LOADING_MS = 2_000
+/** More than a thread opens to come up, and to load what it runs. */
+const THREAD_DESCRIPTORS = 12
 const SIGKILL = 9
 const SIGABRT = 6
 const EXIT_SHIFT = 8
@@ -88,7 +91,12 @@ export class Supervisor {
   readonly #reaperDoorbell: Doorbell
   readonly #ready: Promise<unknown>
   #reaper: Worker | undefined
+  #reaperWanted = false
+  /** When it could last not be started. */
+  #reaperFailed = Number.NEGATIVE_INFINITY
   #failedStarts = 0
+  /** When a thread that did not come up is tried again. */
+  readonly #restartAt: (number | undefined)[] = []
   /** Each khelper's TAKEN at the last look. */
   readonly #takenBefore: number[] = []
   #looked = 0
@@ -121,9 +129,20 @@ export class Supervisor {
     return this.#threads.filter(thread => thread !== undefined).length
   }
 
-  /** Starts the wait_for_helper thread, if it is needed and not there. */
+  /** Starts the wait_for_helper thread, if it is not there; what cannot be started now, `watch` tries again. */
   startReaper(): void {
     if (this.#reaper !== undefined) return
+    this.#reaperWanted = true
+    const now = performance.now()
+    if (now - this.#reaperFailed < RESTART_MS) return
+    try {
+      this.#newReaper()
+    } catch {
+      this.#reaperFailed = now
+    }
+  }
+
+  #newReaper(): void {
     const data: ReaperData = {
       thread: 'wait_for_helper',
       buffer: this.#memory.buffer,
@@ -161,6 +180,8 @@ export class Supervisor {
     const now = performance.now()
     if (now - this.#looked < LOOK_MS || this.#stopped) return
     this.#looked = now
+    if (this.#reaperWanted) this.startReaper()
+    this.#restartDue()
     this.#lookForDead()
     this.#addIfNeeded()
   }
@@ -229,7 +250,9 @@ export class Supervisor {
     clearTimeout(overdue)
   }
 
+  /** @throws where a thread cannot be had */
   #worker(url: URL, name: string, workerData: KhelperData | ReaperData): Worker {
+    seeDescriptors()
     return new Worker(url, {
       name,
       workerData,
@@ -314,9 +337,18 @@ export class Supervisor {
     }
     // Threads do not come up, for want of memory most likely: not at once again, and not for ever in vain.
     if (this.#failedStarts >= FAILED_STARTS && this.khelpers === 0) this.#failQueued()
-    setTimeout(() => {
-      if (!this.#stopped && this.#threads[index] === undefined) this.#restart(index)
-    }, RESTART_MS).unref()
+    this.#restartAt[index] = performance.now() + RESTART_MS
+    setTimeout(() => this.#restartDue(), RESTART_MS).unref()
+  }
+
+  /** Threads that did not come up are tried again; by `watch` too, because a blocked thread has no timers. */
+  #restartDue(): void {
+    const now = performance.now()
+    for (let index = 0; index < this.#options.khelpers && !this.#stopped; index += 1) {
+      if (this.#threads[index] !== undefined || (this.#restartAt[index] ?? Infinity) > now) continue
+      this.#restartAt[index] = undefined
+      this.#restart(index as KhelperIndex)
+    }
   }
 
   #restart(index: KhelperIndex): void {
@@ -399,6 +431,20 @@ export class Supervisor {
     const stays = free < this.#options.khelpers
     // Threads that do not come up are tried again in their time, not in ours.
     if (free >= 0 && (stays ? up && this.#failedStarts === 0 : stuck)) this.#restart(free as KhelperIndex)
+  }
+}
+
+/**
+ * Sees that a thread will have the descriptors to come up. What one has opened that then misses another is leaked: libuv
+ * does not close a loop that is half made.
+ * @throws EMFILE, ENFILE
+ */
+function seeDescriptors(): void {
+  const opened: number[] = []
+  try {
+    while (opened.length < THREAD_DESCRIPTORS) opened.push(openSync(devNull, 'r'))
+  } finally {
+    for (const fd of opened) closeSync(fd)
   }
 }
 

@@ -5,6 +5,9 @@ import type { Fault, Operation, StressContext } from './context.js'
 import type { Step } from './plan.js'
 import { Random } from './random.js'
 
+/** Between two operations while helpers are disabled: they end at once then, and the plan would be over in no time. */
+const DISABLED_PACE_MS = 3
+
 /** How often a fault of each kind was injected, and how often everything went on behind it. */
 export interface FaultCount {
   injected: number
@@ -53,6 +56,9 @@ export class Runner {
 
   async #operate(step: Step): Promise<void> {
     while (this.#running.size >= this.#inFlight) await Promise.race(this.#running)
+    if (this.#context.weather.isActive('disable')) {
+      await new Promise(resolve => setTimeout(resolve, DISABLED_PACE_MS))
+    }
     const operation = this.#operations.get(step.name)
     if (operation === undefined) return
     this.operations.set(step.name, (this.operations.get(step.name) ?? 0) + 1)

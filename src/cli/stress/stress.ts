@@ -2,7 +2,8 @@
  * `khelper stress`: everything that khelper does, at once, for as long as one likes, while things go wrong; and
  * whether each call ended exactly once and everything came back.
  */
-import { spawnSync } from 'node:child_process'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { stat } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
 import { type BootOptions, boot, type Kernel } from '../../index.js'
@@ -118,6 +119,7 @@ class Stress {
     })
     const threads = new StressThreads(kernel, THREADS, what => ledger.wrong('thread', -1, what))
     const context: StressContext = { kernel, ledger, threads, files, weather: new Weather() }
+    await Promise.all([kernel.ready, threads.ready()])
     const runner = new Runner(context, operations, faults, inFlight)
     const soak = this.#soak(kernel)
     const progress = new StressProgress(process.stderr.isTTY === true && json !== true)
@@ -201,9 +203,9 @@ class Stress {
   }
 }
 
-/** What Node opens once and keeps, so that it is not taken for a leak. */
+/** What Node opens once and keeps (libuv's reserve for EMFILE, say), so that it is not taken for a leak. */
 async function warmUp(): Promise<void> {
-  spawnSync('/bin/true')
+  await once(spawn('/bin/true'), 'close')
   await Promise.all(Array.from({ length: POOL }, () => stat('/')))
 }
 

@@ -6,6 +6,7 @@ import { GFP_KERNEL, type WaitMode } from '../../kernel/constants.js'
 import type { Kernel } from '../../kernel/kernel.js'
 
 export type ThreadTask =
+  | { readonly do: 'nothing' }
   | { readonly do: 'take-tokens'; readonly buffer: SharedArrayBuffer; readonly tokens: number }
   | { readonly do: 'wait-timeout'; readonly buffer: SharedArrayBuffer; readonly timeout: number }
   /** Until word 2 of the buffer is 1, as one that is killed by a signal. */
@@ -53,6 +54,8 @@ export function perform(
   cleaned: (cleanup: number) => void,
 ): number | Promise<number> {
   switch (task.do) {
+    case 'nothing':
+      return 0
     case 'take-tokens': {
       const completion = new Completion(task.buffer)
       for (let token = 0; token < task.tokens; token += 1) completion.wait()

@@ -49,6 +49,11 @@ export class StressThreads {
     this.#free = [...this.#all]
   }
 
+  /** When every thread is up. */
+  async ready(): Promise<void> {
+    await this.perform(this.#all.map(() => ({ do: 'nothing' })))
+  }
+
   get count(): number {
     return this.#all.length
   }

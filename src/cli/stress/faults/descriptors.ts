@@ -53,7 +53,9 @@ export const descriptors: Fault = {
       await kernel.shutdown()
       entry.ended('done')
     } catch (error) {
-      entry.ended(errorOutcome(error), allowed(context, moment))
+      // Without a descriptor for its epoll set a kernel has no posix_spawn.
+      const results = weather.since(moment, 'fds') ? ['-ERR_KHELPER_UNSUPPORTED'] : []
+      entry.ended(errorOutcome(error), allowed(context, moment, ...results))
     }
   },
 }

@@ -132,7 +132,9 @@ export const timeout: Operation = {
       args,
       options: { timeout: ms },
       results: ['timed out'],
-      judge: ({ duration, signalCode }) => {
+      judge: ({ duration, signalCode, retval }) => {
+        // Its exec failed, for whatever reason there was.
+        if (retval < 0) return undefined
         if (signalCode !== 'SIGTERM' && signalCode !== 'SIGKILL')
           return `timed out, and ended by ${signalCode}`
         return duration < ms - EARLY_MS ? `timed out after ${duration} ms instead of ${ms}` : undefined

@@ -15,6 +15,7 @@ import {
   UMH_WAIT_PROC,
   type WaitMode,
 } from '../../../index.js'
+import { errno } from '../../../libc/index.js'
 import type { Operation, StressContext } from '../context.js'
 import { allowed, errorOutcome, retvalOutcome } from '../outcomes.js'
 import type { Random } from '../random.js'
@@ -81,7 +82,7 @@ export const killable: Operation = {
   run: (context, random, step) => {
     const controller = new AbortController()
     if (random.once(8)) controller.abort()
-    else setTimeout(() => controller.abort(), random.below(6))
+    else setTimeout(() => controller.abort(), random.below(100))
     return umhCall(context, {
       name: killable.name,
       step,
@@ -212,5 +213,27 @@ export const pipe: Operation = {
     } catch (error) {
       entry.ended(errorOutcome(error), allowed(context, moment))
     }
+  },
+}
+
+/** Holds off whoever disables helpers, or waits until they are enabled. */
+export const readLock: Operation = {
+  name: 'umh/read-lock',
+  weight: 3,
+  async run({ kernel, ledger }, random, step) {
+    const entry = ledger.begin(readLock.name, step)
+    const waits = random.once(2)
+    const result = waits
+      ? await kernel.usermodehelperReadLockWait(random.between(1, 50))
+      : await kernel.usermodehelperReadTrylock()
+    const locked = waits ? result > 0 : result === 0
+    if (locked) {
+      await new Promise(resolve => setTimeout(resolve, random.below(3)))
+      kernel.usermodehelperReadUnlock()
+    }
+    entry.ended(locked ? 'locked' : `gave ${result}`, [
+      'locked',
+      waits ? 'gave 0' : `gave ${-errno('EAGAIN')}`,
+    ])
   },
 }
