@@ -62,6 +62,8 @@ const RETIRE_MS = 5_000
 /** After so many threads in a row that did not come up, the calls that wait for one fail. */
 const FAILED_STARTS = 5
 const RESTART_MS = 50
+/** A thread that has not come up after this time, while this one is blocked and hears of nothing, is taken for dead. */
+const COMING_UP_MS = 2_000
 /** What a khelper may still take for itself at a shutdown, when every call has ended. */
 const STOP_MS = 1_000
 /** At least this long between two looks at whether threads have died, or are all held. */
@@ -77,6 +79,7 @@ const THREADS_IN_PROC = existsSync('/proc/self/task')
 
 interface Thread {
   readonly worker: Worker
+  readonly started: number
   /** The signal that it is being ended with. */
   killedBy: number | undefined
   error: NodeJS.ErrnoException | undefined
@@ -100,6 +103,9 @@ export class Supervisor {
   /** Each khelper's TAKEN at the last look. */
   readonly #takenBefore: number[] = []
   #looked = 0
+  /** When the event loop last had a turn behind `watch`, and whether one is due. */
+  #turned = performance.now()
+  #turnDue = false
   #stopped = false
 
   constructor(memory: Memory, completer: Completer, libc: Libc | undefined, options: SupervisorOptions) {
@@ -180,6 +186,7 @@ export class Supervisor {
     const now = performance.now()
     if (now - this.#looked < LOOK_MS || this.#stopped) return
     this.#looked = now
+    this.#noteTurn()
     if (this.#reaperWanted) this.startReaper()
     this.#restartDue()
     this.#lookForDead()
@@ -278,6 +285,7 @@ export class Supervisor {
     }
     const thread: Thread = {
       worker: this.#worker(KHELPER, `khelper/${index}`, data),
+      started: performance.now(),
       killedBy: undefined,
       error: undefined,
     }
@@ -393,17 +401,36 @@ export class Supervisor {
     }
   }
 
+  #noteTurn(): void {
+    if (this.#turnDue) return
+    this.#turnDue = true
+    setImmediate(() => {
+      this.#turnDue = false
+      this.#turned = performance.now()
+    }).unref()
+  }
+
   /** A blocked thread hears of no `exit` event: Linux tells in /proc whether a thread is there. */
   #lookForDead(): void {
-    if (!THREADS_IN_PROC) return
     const { words } = this.#memory
     for (const [index, thread] of this.#threads.entries()) {
       if (thread === undefined) continue
       const row = this.#memory.khelper(index as KhelperIndex)
       const id = words[row + Khelper.THREAD_ID] ?? 0
-      if (id === 0 || existsSync(`/proc/self/task/${id}`)) continue
+      const starting = Atomics.load(words, row + Khelper.STATE) === KhelperState.STARTING
+      const there = id === 0 || !THREADS_IN_PROC || existsSync(`/proc/self/task/${id}`)
+      if (starting ? this.#comesUp(thread) : there) continue
       this.#died(index as KhelperIndex, thread, undefined)
     }
+  }
+
+  /** Of a thread that died before it could tell its number nothing is seen. */
+  #comesUp(thread: Thread): boolean {
+    const now = performance.now()
+    if (now - Math.max(thread.started, this.#turned) < COMING_UP_MS) return true
+    // Should it come up after all, it runs nothing.
+    void thread.worker.terminate()
+    return false
   }
 
   /**

@@ -22,6 +22,7 @@ import { slotStates } from './slot-states.js'
 import { Soak } from './soak.js'
 import { sampleLine } from './soak-table.js'
 import { StressThreads } from './threads.js'
+import { Watchdog } from './watchdog.js'
 import { Weather } from './weather.js'
 
 export interface StressOptions {
@@ -119,6 +120,8 @@ class Stress {
     })
     const threads = new StressThreads(kernel, THREADS, what => ledger.wrong('thread', -1, what))
     const context: StressContext = { kernel, ledger, threads, files, weather: new Weather() }
+    const again = (steps: number) => replay(this.#options, this.#seed, steps)
+    const watchdog = new Watchdog(kernel.handle.memory, LONGEST_MS, again(this.#options.count ?? 2 ** 31))
     await Promise.all([kernel.ready, threads.ready()])
     const runner = new Runner(context, operations, faults, inFlight)
     const soak = this.#soak(kernel)
@@ -132,6 +135,7 @@ class Stress {
     const leaks = this.#hang.length > 0 ? [] : await settled(() => held(kernel.stats()), LONGEST_MS)
     clearInterval(look)
     progress.stop()
+    await watchdog.stop()
     if (this.#hang.length === 0 && leaks.length === 0) {
       await threads.stop()
       await kernel.shutdown()
@@ -143,7 +147,7 @@ class Stress {
     process.off('uncaughtException', stray).off('unhandledRejection', stray)
     return {
       seed: this.#seed,
-      replay: replay(this.#options, this.#seed, runner.steps),
+      replay: again(runner.steps),
       launcher: kernel.launcher.name,
       seconds: Math.round(seconds * 10) / 10,
       steps: runner.steps,
