@@ -7,6 +7,7 @@ import { Command, CommanderError } from 'commander'
 import { registerBench } from './bench/command.js'
 import { registerModules } from './modules/command.js'
 import { registerRun } from './run/command.js'
+import { registerStress } from './stress/command.js'
 import { registerSystemCalls } from './system-calls/command.js'
 import { UsageError } from './usage-error.js'
 import { registerXargs } from './xargs/command.js'
@@ -32,6 +33,7 @@ process.stdout.on('error', error => {
 registerRun(program)
 registerXargs(program)
 registerBench(program)
+registerStress(program)
 registerModules(program)
 registerSystemCalls(program)
 

@@ -65,7 +65,7 @@ export function binfmt(
       return inThread.last
     },
     get spent() {
-      return posix?.spent === true
+      return inThread.spent || posix?.spent === true
     },
     close: () => posix?.close(),
   }

@@ -23,7 +23,7 @@ import {
   Stdio,
   Step,
 } from '../kernel/memory.js'
-import { errno, type Libc } from '../libc/index.js'
+import { type ErrnoName, errno, type Libc } from '../libc/index.js'
 import { CallTimes } from './call-times.js'
 import { InternedCache } from './payload-cursor.js'
 import { StringPayloadReader } from './string-payload.js'
@@ -73,6 +73,8 @@ export class InThreadHelpers {
   /** Whether one has run here: it may have left timers or sockets behind. */
   used = false
   #last: HelperModule | undefined
+  /** An import has failed for want of something that may be there again: Node would not try it again on this thread. */
+  spent = false
 
   constructor(
     memory: Memory,
@@ -144,8 +146,10 @@ export class InThreadHelpers {
       main = mainOf(await import(module.url))
     } catch (error) {
       this.#tell(slot, `${inspect(error)}\n`)
+      const number = importErrno(error)
+      this.spent ||= PASSING.some(name => errno(name) === number)
       Atomics.store(this.#memory.words, this.#row + Khelper.CURRENT, 0)
-      this.#completer.fail(slot, importErrno(error), Step.IMPORT)
+      this.#completer.fail(slot, number, Step.IMPORT)
       return
     }
     module.main = main
@@ -290,17 +294,16 @@ function mainOf(module: { readonly default?: unknown }): HelperMain {
   return module.default as HelperMain
 }
 
-/** As execve has it: no such file, may not be read, not something that can be run. */
+/** Reasons that lie in the service and may pass. */
+const PASSING: readonly ErrnoName[] = ['EMFILE', 'ENFILE', 'ENOMEM', 'EAGAIN', 'EIO']
+
+/** As execve has it: no such file, may not be read, not something that can be run, no descriptor left. */
 function importErrno(error: unknown): number {
-  switch ((error as NodeJS.ErrnoException | undefined)?.code) {
-    case 'ERR_MODULE_NOT_FOUND':
-    case 'ENOENT':
-      return errno('ENOENT')
-    case 'EACCES':
-      return errno('EACCES')
-    default:
-      return errno('ENOEXEC')
-  }
+  const { code } = (error ?? {}) as NodeJS.ErrnoException
+  if (code === 'ERR_MODULE_NOT_FOUND' || code === 'ENOENT') return errno('ENOENT')
+  if (code === 'EACCES') return errno('EACCES')
+  const passing = PASSING.find(name => name === code)
+  return errno(passing ?? 'ENOEXEC')
 }
 
 function isExitStatus(value: unknown): value is number {

@@ -93,9 +93,6 @@ export class PosixLauncher {
   readonly #identity: ThreadIdentity
   /** Made with the first call that asks for some. */
   #credentials: HelperCredentials | undefined
-  /** Held in reserve for the pidfd of a program that already runs when descriptors have run out. */
-  #reserve: Fd | undefined
-
   constructor(memory: Memory, libc: Libc, completer: Completer, khelper: KhelperIndex) {
     this.#memory = memory
     this.#libc = libc
@@ -121,8 +118,7 @@ export class PosixLauncher {
 
   /** Frees what the thread holds outside of launches. */
   close(): void {
-    if (this.#reserve !== undefined) this.#libc.close(this.#reserve)
-    this.#reserve = undefined
+    this.#giveUpReserve()
     this.#ignored.destroy()
   }
 
@@ -359,19 +355,28 @@ export class PosixLauncher {
 
   #pidfd(pid: number): number {
     const pidfd = this.#libc.pidfdOpen(pid)
-    if (pidfd >= 0 || this.#reserve === undefined) return pidfd
-    this.#libc.close(this.#reserve)
-    this.#reserve = undefined
-    return this.#libc.pidfdOpen(pid)
+    return pidfd >= 0 || !this.#giveUpReserve() ? pidfd : this.#libc.pidfdOpen(pid)
   }
 
-  /** @returns whether there is a descriptor in reserve, so that a launch will have its pidfd */
+  /**
+   * Holds a descriptor for the pidfd of a program that already runs when descriptors have run out. It stands in shared
+   * memory: this thread may be ended at any moment, and its supervisor then closes it.
+   * @returns whether there is one
+   */
   #holdReserve(): boolean {
-    if (this.#reserve !== undefined) return true
+    const at = this.#row + Khelper.RESERVE
+    if (this.#memory.words[at] !== 0) return true
     const fd = this.#libc.eventfd()
     if (fd < 0) return false
-    this.#reserve = asFd(fd)
+    Atomics.store(this.#memory.words, at, fd + 1)
     return true
+  }
+
+  /** @returns whether there was one */
+  #giveUpReserve(): boolean {
+    const fd = Atomics.exchange(this.#memory.words, this.#row + Khelper.RESERVE, 0) - 1
+    if (fd >= 0) this.#libc.close(asFd(fd))
+    return fd >= 0
   }
 }
 

@@ -325,8 +325,16 @@ export class Caller {
    */
   readonly #drainOn = (): void => {
     if (this.#closed) return
-    if (this.#execs.size > 0) this.#tellExecs()
-    const count = this.drain(this.#budget)
+    let count = 0
+    // An exception out of somebody's callback is the process's; the ends of all others are still to come.
+    let thrown = true
+    try {
+      if (this.#execs.size > 0) this.#tellExecs()
+      count = this.drain(this.#budget)
+      thrown = false
+    } finally {
+      if (thrown) this.#look()
+    }
     this.#budget -= count
     if (count > 0) {
       this.#found()

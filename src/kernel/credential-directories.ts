@@ -50,8 +50,8 @@ process.on('exit', () => {
 
 export class CredentialDirectories {
   #root: string | undefined
-  /** Folders of helpers that nobody waits for. */
-  readonly #left = new Map<string, Helper>()
+  /** Folders of helpers that nobody waits for, and those of helpers that have gone which could not be removed. */
+  readonly #left = new Map<string, Helper | undefined>()
   #look: NodeJS.Timeout | undefined
 
   /**
@@ -68,7 +68,7 @@ export class CredentialDirectories {
       }
       if (uid !== undefined) chownSync(path, uid, gid ?? UNCHANGED)
     } catch (error) {
-      rmSync(path, { recursive: true, force: true })
+      this.release(path, undefined)
       throw error
     }
     return path
@@ -88,19 +88,16 @@ export class CredentialDirectories {
    * @param pid of a helper that still runs: the folder goes with it
    */
   release(path: string, pid: number | undefined): void {
-    if (pid === undefined) {
-      rmSync(path, { recursive: true, force: true })
-      return
-    }
-    this.#left.set(path, { pid, start: startOf(pid) })
+    if (pid === undefined && removed(path)) return
+    // Where it could not be removed (no descriptor is left, say), it is tried again as if its helper had just gone.
+    this.#left.set(path, pid === undefined ? undefined : { pid, start: startOf(pid) })
     this.#look ??= setInterval(() => this.#removeEnded(), LOOK_MS).unref()
   }
 
   #removeEnded(): void {
-    for (const [path, { pid, start }] of this.#left) {
-      if (!hasGone(pid, start)) continue
-      rmSync(path, { recursive: true, force: true })
-      this.#left.delete(path)
+    for (const [path, helper] of this.#left) {
+      if (helper !== undefined && !hasGone(helper.pid, helper.start)) continue
+      if (removed(path)) this.#left.delete(path)
     }
     if (this.#left.size > 0) return
     clearInterval(this.#look)
@@ -116,6 +113,16 @@ export class CredentialDirectories {
       own.delete(this)
       this.#root = undefined
     }
+  }
+}
+
+/** @returns whether a folder is not there any more */
+function removed(path: string): boolean {
+  try {
+    rmSync(path, { recursive: true, force: true })
+    return true
+  } catch {
+    return false
   }
 }
 

@@ -39,8 +39,10 @@ export class DirectCalls implements Ending {
     const { memory } = this.#caller
     const { words } = memory
     const row = memory.slot(slot)
-    const enabled = this.#state.enter()
-    if (!enabled || (words[row + Slot.FLAGS] ?? 0) & SlotFlag.TOO_BIG) {
+    const flags = words[row + Slot.FLAGS] ?? 0
+    // What ends a helper starts none: `disable` may wait for just that end.
+    const enabled = this.#state.enter() || (flags & SlotFlag.TREE) !== 0
+    if (!enabled || flags & SlotFlag.TOO_BIG) {
       this.#caller.release(slot)
       this.#state.leave()
       return Promise.resolve(-errno(enabled ? 'E2BIG' : 'EBUSY'))

@@ -468,6 +468,8 @@ export class Kernel implements AsyncDisposable {
     if (this.#closed || this.#caller.libc === undefined) return false
     const spec = { path: 'kill-tree', argv: [], envp: [], flags: SlotFlag.TREE, settings: { tree } }
     const settled = this.#direct.call(spec, UMH_WAIT_PROC)
+    // A khelper that died of it has signalled nobody: the helper and its group can be signalled from here.
+    void settled?.then(retval => retval < 0 && this.#signaller.signal(tree.process, tree.signal))
     return settled !== undefined
   }
 

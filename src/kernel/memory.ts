@@ -133,6 +133,8 @@ export const Khelper = {
   SIGNAL_DOORBELL: 7,
   /** Raised with every call taken up: a row that stands still under a full queue is stuck. */
   TAKEN: 6,
+  /** The descriptor that it holds in reserve, plus one; 0: none. Taken by exchange: by itself, or by who buries it. */
+  RESERVE: 8,
   WORDS: 16,
 } as const
 export const KhelperState = { NONE: 0, STARTING: 1, RUNNING: 2, DEAD: 3 } as const

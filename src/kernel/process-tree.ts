@@ -58,7 +58,8 @@ export function startOf(pid: number): number | undefined {
 }
 
 /**
- * Signals the tree.
+ * Signals the tree. Where descriptors have run out nobody can be looked for: then the helper itself and its process group
+ * are signalled, whose numbers are known.
  * @returns how many processes were signalled
  */
 export function killTree(libc: Libc, tree: TreeKill): number {
@@ -71,11 +72,15 @@ export function killTree(libc: Libc, tree: TreeKill): number {
     }
     // What is killed needs no waking; anything else is to see its signal.
     if (tree.signal !== SIGKILL) for (const pidfd of members.values()) libc.pidfdSendSignal(pidfd, SIGCONT)
+    if (tree.pid > 0 && !members.has(tree.pid) && signalGroup(libc, tree.pid, tree.signal)) signalled += 1
     return signalled
   } finally {
     for (const pidfd of members.values()) libc.close(pidfd)
   }
 }
+
+const signalGroup = (libc: Libc, pid: number, signal: number): boolean =>
+  libc.kill(-pid, signal) === 0 || libc.kill(pid, signal) === 0
 
 /** Looks at all processes, and stops those of the tree that are not stopped yet. @returns whether there were any */
 function stopNew(libc: Libc, tree: TreeKill, members: Map<number, Fd>): boolean {
@@ -137,12 +142,21 @@ function ancestors(): Set<number> {
 
 function allProcesses(): ProcessEntry[] {
   const entries: ProcessEntry[] = []
-  for (const name of readdirSync('/proc')) {
+  for (const name of namesInProc()) {
     const pid = Number(name)
     const entry = Number.isInteger(pid) ? readStat(pid) : undefined
     if (entry !== undefined) entries.push(entry)
   }
   return entries
+}
+
+function namesInProc(): string[] {
+  try {
+    return readdirSync('/proc')
+  } catch {
+    // No descriptor is left.
+    return []
+  }
 }
 
 function readStat(pid: number): ProcessEntry | undefined {

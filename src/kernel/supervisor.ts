@@ -6,7 +6,8 @@
  * memory, so the thread's number must outlive the thread, and exactly that thread must be ended when
  * its helper has to be killed.
  */
-import { existsSync } from 'node:fs'
+import { closeSync, existsSync, openSync } from 'node:fs'
+import { devNull } from 'node:os'
 import { type ResourceLimits, Worker } from 'node:worker_threads'
 import { Doorbell } from '../atomics-sync/index.js'
 import { asFd, errno, type Libc } from '../libc/index.js'
@@ -81,12 +82,16 @@ const RETIRE_MS = 5_000
 /** After so many threads in a row that did not come up, the calls that wait for one fail. */
 const FAILED_STARTS = 5
 const RESTART_MS = 50
+/** A thread that has not come up after this time, while this one is blocked and hears of nothing, is taken for dead. */
+const COMING_UP_MS = 2_000
 /** What a khelper may still take for itself at a shutdown, when every call has ended. */
 const STOP_MS = 1_000
 /** At least this long between two looks at whether threads have died, or are all held. */
 const LOOK_MS = 15
 /** Loading takes some milliseconds; a process that is exiting waits no longer than this for it. */
 const LOADING_MS = 2_000
+/** More than a thread opens to come up, and to load what it runs. */
+const THREAD_DESCRIPTORS = 12
 const SIGKILL = 9
 const SIGABRT = 6
 const EXIT_SHIFT = 8
@@ -94,6 +99,7 @@ const THREADS_IN_PROC = existsSync('/proc/self/task')
 
 interface Thread {
   readonly worker: Worker
+  readonly started: number
   /** The signal that it is being ended with. */
   killedBy: number | undefined
   error: NodeJS.ErrnoException | undefined
@@ -110,10 +116,18 @@ export class Supervisor {
   readonly #reaperDoorbell: Doorbell
   readonly #ready: Promise<unknown>
   #reaper: Worker | undefined
+  #reaperWanted = false
+  /** When it could last not be started. */
+  #reaperFailed = Number.NEGATIVE_INFINITY
   #failedStarts = 0
+  /** When a thread that did not come up is tried again. */
+  readonly #restartAt: (number | undefined)[] = []
   /** Each khelper's TAKEN at the last look. */
   readonly #takenBefore: number[] = []
   #looked = 0
+  /** When the event loop last had a turn behind `watch`, and whether one is due. */
+  #turned = performance.now()
+  #turnDue = false
   #stopped = false
 
   constructor(memory: Memory, completer: Completer, libc: Libc | undefined, options: SupervisorOptions) {
@@ -143,9 +157,20 @@ export class Supervisor {
     return this.#threads.filter(thread => thread !== undefined).length
   }
 
-  /** Starts the wait_for_helper thread, if it is needed and not there. */
+  /** Starts the wait_for_helper thread, if it is not there; what cannot be started now, `watch` tries again. */
   startReaper(): void {
     if (this.#reaper !== undefined) return
+    this.#reaperWanted = true
+    const now = performance.now()
+    if (now - this.#reaperFailed < RESTART_MS) return
+    try {
+      this.#newReaper()
+    } catch {
+      this.#reaperFailed = now
+    }
+  }
+
+  #newReaper(): void {
     const data: ReaperData = {
       thread: 'wait_for_helper',
       buffer: this.#memory.buffer,
@@ -186,6 +211,9 @@ export class Supervisor {
     const now = performance.now()
     if (now - this.#looked < LOOK_MS || this.#stopped) return
     this.#looked = now
+    this.#noteTurn()
+    if (this.#reaperWanted) this.startReaper()
+    this.#restartDue()
     this.#lookForDead()
     this.#addIfNeeded()
   }
@@ -254,7 +282,9 @@ export class Supervisor {
     clearTimeout(overdue)
   }
 
+  /** @throws where a thread cannot be had */
   #worker(url: URL, name: string, workerData: KhelperData | ReaperData): Worker {
+    seeDescriptors()
     return new Worker(url, {
       name,
       workerData,
@@ -280,6 +310,7 @@ export class Supervisor {
     }
     const thread: Thread = {
       worker: this.#worker(KHELPER, `khelper/${index}`, data),
+      started: performance.now(),
       killedBy: undefined,
       error: undefined,
       helper: undefined,
@@ -311,6 +342,8 @@ export class Supervisor {
     this.#memory.idleKhelpers.forget(index)
     const held = Math.abs(Atomics.load(words, row + Khelper.CURRENT))
     const helper = held > 0 ? programOf(this.#memory, (held - 1) as SlotIndex) : thread.helper
+    const reserve = Atomics.exchange(words, row + Khelper.RESERVE, 0) - 1
+    if (reserve >= 0) this.#libc?.close(asFd(reserve))
     this.#completeHeld(row, thread, code)
     if (this.#stopped) return
     if (code !== 0) {
@@ -352,9 +385,18 @@ export class Supervisor {
     }
     // Threads do not come up, for want of memory most likely: not at once again, and not for ever in vain.
     if (this.#failedStarts >= FAILED_STARTS && this.khelpers === 0) this.#failQueued()
-    setTimeout(() => {
-      if (!this.#stopped && this.#threads[index] === undefined) this.#restart(index)
-    }, RESTART_MS).unref()
+    this.#restartAt[index] = performance.now() + RESTART_MS
+    setTimeout(() => this.#restartDue(), RESTART_MS).unref()
+  }
+
+  /** Threads that did not come up are tried again; by `watch` too, because a blocked thread has no timers. */
+  #restartDue(): void {
+    const now = performance.now()
+    for (let index = 0; index < this.#options.khelpers && !this.#stopped; index += 1) {
+      if (this.#threads[index] !== undefined || (this.#restartAt[index] ?? Infinity) > now) continue
+      this.#restartAt[index] = undefined
+      this.#restart(index as KhelperIndex)
+    }
   }
 
   #restart(index: KhelperIndex): void {
@@ -399,17 +441,36 @@ export class Supervisor {
     }
   }
 
+  #noteTurn(): void {
+    if (this.#turnDue) return
+    this.#turnDue = true
+    setImmediate(() => {
+      this.#turnDue = false
+      this.#turned = performance.now()
+    }).unref()
+  }
+
   /** A blocked thread hears of no `exit` event: Linux tells in /proc whether a thread is there. */
   #lookForDead(): void {
-    if (!THREADS_IN_PROC) return
     const { words } = this.#memory
     for (const [index, thread] of this.#threads.entries()) {
       if (thread === undefined) continue
       const row = this.#memory.khelper(index as KhelperIndex)
       const id = words[row + Khelper.THREAD_ID] ?? 0
-      if (id === 0 || existsSync(`/proc/self/task/${id}`)) continue
+      const starting = Atomics.load(words, row + Khelper.STATE) === KhelperState.STARTING
+      const there = id === 0 || !THREADS_IN_PROC || existsSync(`/proc/self/task/${id}`)
+      if (starting ? this.#comesUp(thread) : there) continue
       this.#died(index as KhelperIndex, thread, undefined)
     }
+  }
+
+  /** Of a thread that died before it could tell its number nothing is seen. */
+  #comesUp(thread: Thread): boolean {
+    const now = performance.now()
+    if (now - Math.max(thread.started, this.#turned) < COMING_UP_MS) return true
+    // Should it come up after all, it runs nothing.
+    void thread.worker.terminate()
+    return false
   }
 
   /**
@@ -437,6 +498,20 @@ export class Supervisor {
     const stays = free < this.#options.khelpers
     // Threads that do not come up are tried again in their time, not in ours.
     if (free >= 0 && (stays ? up && this.#failedStarts === 0 : stuck)) this.#restart(free as KhelperIndex)
+  }
+}
+
+/**
+ * Sees that a thread will have the descriptors to come up. What one has opened that then misses another is leaked: libuv
+ * does not close a loop that is half made.
+ * @throws EMFILE, ENFILE
+ */
+function seeDescriptors(): void {
+  const opened: number[] = []
+  try {
+    while (opened.length < THREAD_DESCRIPTORS) opened.push(openSync(devNull, 'r'))
+  } finally {
+    for (const fd of opened) closeSync(fd)
   }
 }
 

@@ -135,3 +135,21 @@ test('onKhelperDeath tells of every death, and of nothing else', async () => {
   await kernel.shutdown()
   assert.equal(deaths.length, 5)
 })
+
+test('khelpers that are ended from outside leave no descriptor, each time', async () => {
+  const kernel = boot({ khelpers: 1, resourceLimits: { maxOldGenerationSizeMb: 32 } })
+  await kernel.ready
+  await kernel.run('/bin/true')
+  const before = openFds()
+  const endless = inThreadHelper('export default () => { for (;;); }')
+  const hoarding = inThreadHelper(
+    'export default () => { for (const all = []; ;) all.push(new Array(9999).fill(all)) }',
+  )
+  for (let round = 0; round < 5; round += 1) {
+    assert.equal((await kernel.run(endless, [], { timeout: 1, reject: false })).signalCode, 'SIGTERM')
+    assert.equal((await kernel.run(hoarding, [], { reject: false })).signalCode, 'SIGABRT')
+  }
+  await kernel.run('/bin/true')
+  await eventually('as many descriptors as before', () => openFds() <= before)
+  await kernel.shutdown()
+})

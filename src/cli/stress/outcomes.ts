@@ -1,0 +1,53 @@
+/**
+ * What calls end with, in words, and what faults may make of them.
+ */
+import { constants } from 'node:os'
+import type { RunResult } from '../../index.js'
+import { errnoName } from '../../libc/index.js'
+import type { StressContext } from './context.js'
+import type { Moment } from './weather.js'
+
+const EXIT_SHIFT = 8
+const SIGNAL_MASK = 0x7f
+
+const signalName = (signal: number): string =>
+  Object.entries(constants.signals).find(([, number]) => number === signal)?.[0] ?? `signal ${signal}`
+
+/** 0, -errno or a raw wait status. */
+export function retvalOutcome(retval: number): string {
+  if (retval < 0) return `-${errnoName(retval)}`
+  const signal = retval & SIGNAL_MASK
+  return signal === 0 ? `exit ${retval >> EXIT_SHIFT}` : signalName(signal)
+}
+
+export function runOutcome(result: RunResult<string | Buffer>): string {
+  if (result.aborted) return 'aborted'
+  if (result.timedOut) return 'timed out'
+  if (result.outputTruncated) return 'truncated'
+  return retvalOutcome(result.retval)
+}
+
+export function errorOutcome(error: unknown): string {
+  const { code, message } = error as NodeJS.ErrnoException
+  return code === undefined ? String(message ?? error) : `-${code}`
+}
+
+/** What each fault may make of any call that it meets. */
+const BY_FAULT: Readonly<Record<string, readonly string[]>> = {
+  // The table of pids is looked at before the exec, and posix_spawn says EMFILE as pipe2 does.
+  fds: ['-EMFILE', '-ENFILE', '-EAGAIN', '-EOWNERDEAD', 'truncated'],
+  disable: ['-EBUSY'],
+  'khelper-death': ['-EOWNERDEAD', '-EAGAIN', 'exit 1'],
+}
+
+/** What a call that began at `moment` may have ended with. */
+export function allowed(
+  { weather }: StressContext,
+  moment: Moment,
+  ...results: readonly string[]
+): readonly string[] {
+  const more = Object.entries(BY_FAULT).flatMap(([fault, outcomes]) =>
+    weather.since(moment, fault) ? outcomes : [],
+  )
+  return [...results, ...more]
+}
