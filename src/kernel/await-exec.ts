@@ -19,13 +19,14 @@ export function awaitExec(
   longest = Number.POSITIVE_INFINITY,
 ): void {
   const exec = row + Slot.EXEC
+  const state = row + Slot.STATE
   const deadline = performance.now() + longest
   // Whoever ends the exec swaps its state in, and wakes us if it finds AWAITED.
   Atomics.compareExchange(words, exec, ExecState.PENDING, ExecState.AWAITED)
-  while (
-    Atomics.load(words, exec) === ExecState.AWAITED &&
-    Atomics.load(words, row + Slot.STATE) !== SlotState.DONE
-  ) {
+  while (Atomics.load(words, exec) === ExecState.AWAITED) {
+    // One that was withdrawn has no exec to wait for, however long it stays in the queue.
+    const now = Atomics.load(words, state)
+    if (now === SlotState.DONE || now === SlotState.CANCELLED) return
     if (Atomics.wait(words, exec, ExecState.AWAITED, BLOCKED_LOOK_MS) !== 'timed-out') continue
     if (performance.now() > deadline) return
     watch()

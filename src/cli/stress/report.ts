@@ -28,6 +28,8 @@ export interface StressReport {
   readonly problems: readonly Problem[]
   readonly problemCount: number
   readonly leaks: readonly string[]
+  /** Descriptors that Node itself has left of threads that were ended or could not start; see `resources.ts`. */
+  readonly leftByNode: readonly string[]
   /** Where calls stood that hung. */
   readonly hang: readonly string[]
   /** Megabytes. */
@@ -66,6 +68,7 @@ export function reportText(report: StressReport): string {
     ...wrongs(report),
     `${calls} calls in ${seconds} s (${callsPerSecond}/s), launcher ${report.launcher}; RSS ${rss.before} MB before, ${rss.after} MB after`,
     `leaked: ${report.leaks.length === 0 ? 'nothing' : report.leaks.join('; ')}`,
+    ...(report.leftByNode.length === 0 ? [] : [`left by Node itself: ${report.leftByNode.join(', ')}`]),
     `seed ${report.seed}; again: ${report.replay}`,
   ].join('\n\n')
 }

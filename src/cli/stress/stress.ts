@@ -16,7 +16,7 @@ import { OPERATIONS } from './operations/index.js'
 import { type Kind, plan, selected } from './plan.js'
 import { StressProgress } from './progress.js'
 import { failed, megabytes, reportText, type StressReport } from './report.js'
-import { held, leaked, resources, settled } from './resources.js'
+import { held, leaked, newFds, resources, settled } from './resources.js'
 import { Runner } from './runner.js'
 import { slotStates } from './slot-states.js'
 import { Soak } from './soak.js'
@@ -159,6 +159,7 @@ class Stress {
       problems: ledger.problems,
       problemCount: ledger.problemCount,
       leaks,
+      leftByNode: newFds(before, resources()).nodes,
       hang: this.#hang,
       rss: { before: megabytes(before.rss), after: megabytes(resources().rss) },
       ...(soak && { soak: soak.report() }),
