@@ -450,16 +450,20 @@ export class Supervisor {
     }).unref()
   }
 
-  /** A blocked thread hears of no `exit` event: Linux tells in /proc whether a thread is there. */
+  /**
+   * A blocked thread hears of no `exit` event: one that ends says so in its row, and of one that was ended Linux tells in
+   * /proc, where its number is known.
+   */
   #lookForDead(): void {
     const { words } = this.#memory
     for (const [index, thread] of this.#threads.entries()) {
       if (thread === undefined) continue
       const row = this.#memory.khelper(index as KhelperIndex)
       const id = words[row + Khelper.THREAD_ID] ?? 0
-      const starting = Atomics.load(words, row + Khelper.STATE) === KhelperState.STARTING
+      const state = Atomics.load(words, row + Khelper.STATE)
       const there = id === 0 || !THREADS_IN_PROC || existsSync(`/proc/self/task/${id}`)
-      if (starting ? this.#comesUp(thread) : there) continue
+      const lives = state === KhelperState.STARTING ? this.#comesUp(thread) : there
+      if (lives && state !== KhelperState.DEAD) continue
       this.#died(index as KhelperIndex, thread, undefined)
     }
   }

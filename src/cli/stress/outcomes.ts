@@ -51,3 +51,7 @@ export function allowed(
   )
   return [...results, ...more]
 }
+
+/** What functions that need posix_spawn end with where the launcher is another. */
+export const withoutPosixSpawn = ({ kernel }: StressContext): readonly string[] =>
+  kernel.launcher.name === 'posix_spawn' ? [] : ['-ERR_KHELPER_UNSUPPORTED']

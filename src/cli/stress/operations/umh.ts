@@ -17,7 +17,7 @@ import {
 } from '../../../index.js'
 import { errno } from '../../../libc/index.js'
 import type { Operation, StressContext } from '../context.js'
-import { allowed, errorOutcome, retvalOutcome } from '../outcomes.js'
+import { allowed, errorOutcome, retvalOutcome, withoutPosixSpawn } from '../outcomes.js'
 import type { Random } from '../random.js'
 
 const TRUE = '/bin/true'
@@ -52,7 +52,7 @@ async function umhCall(context: StressContext, call: UmhCall): Promise<void> {
     call.prepare?.(info)
   } catch (error) {
     kernel.callUsermodehelperFreeinfo(info)
-    entry.ended(errorOutcome(error), allowed(context, moment))
+    entry.ended(errorOutcome(error), allowed(context, moment, ...withoutPosixSpawn(context)))
     return
   }
   const retval = await kernel.callUsermodehelperExec(info, call.wait, { signal: call.signal })
@@ -211,7 +211,7 @@ export const pipe: Operation = {
       }
       entry.ended(retvalOutcome(retval), allowed(context, moment, 'exit 0'))
     } catch (error) {
-      entry.ended(errorOutcome(error), allowed(context, moment))
+      entry.ended(errorOutcome(error), allowed(context, moment, ...withoutPosixSpawn(context)))
     }
   },
 }
