@@ -132,6 +132,8 @@ export class StdinPipes {
     const path = join(this.#scratch ?? '', `${process.pid}.${serial}.socket`)
     const server = createServer({ allowHalfOpen: true }, socket => {
       server.close()
+      // A pipeline that is over hears of no error any more: a helper that is killed resets what it has not read.
+      socket.on('error', () => {})
       connected(socket)
     })
     server.on('error', error => through.destroy(error))
