@@ -54,9 +54,9 @@ export interface KhelperDeath {
   readonly threadId: number
   /**
    * `'error'`: an exception that nobody caught, or no memory left; `'exit'`: an in-thread helper called `process.exit`;
-   * `'signal'`: it was ended for the sake of its in-thread helper; `'unknown'`: it was found dead.
+   * `'signal'`: it was ended for the sake of its in-thread helper.
    */
-  readonly reason: 'error' | 'exit' | 'signal' | 'unknown'
+  readonly reason: 'error' | 'exit' | 'signal'
   readonly error: Error | undefined
   readonly exitCode: number | undefined
   /** The number of the signal; SIGABRT where memory ran out or nothing is known. */
@@ -346,14 +346,14 @@ export class Supervisor {
     if (reserve >= 0) this.#libc?.close(asFd(reserve))
     this.#completeHeld(row, thread, code)
     if (this.#stopped) return
-    if (code !== 0) {
-      this.onKhelperDeath?.({
-        khelper: index,
-        threadId: words[row + Khelper.THREAD_ID] ?? 0,
-        ...causeOfDeath(thread, code),
-        helper,
-      })
+    const threadId = words[row + Khelper.THREAD_ID] ?? 0
+    const tell = (exitCode: number) => {
+      if (exitCode === 0) return
+      this.onKhelperDeath?.({ khelper: index, threadId, ...causeOfDeath(thread, exitCode), helper })
     }
+    // Where its death was seen before it was told, its error and its code are still on their way.
+    if (code !== undefined) tell(code)
+    else thread.worker.once('exit', tell)
     if (index < this.#options.khelpers) this.#replace(index)
     // A wake-up may have been spent on the dead.
     this.#memory.idleKhelpers.wakeUp()
@@ -529,13 +529,13 @@ function inThreadStatus({ killedBy, error }: Thread, code: number | undefined): 
 
 function causeOfDeath(
   { killedBy, error }: Thread,
-  code: number | undefined,
+  code: number,
 ): Pick<KhelperDeath, 'reason' | 'error' | 'exitCode' | 'signal'> {
   if (killedBy !== undefined)
     return { reason: 'signal', error: undefined, exitCode: undefined, signal: killedBy }
-  const aborted = code === undefined || error?.code === 'ERR_WORKER_OUT_OF_MEMORY'
+  const aborted = error?.code === 'ERR_WORKER_OUT_OF_MEMORY'
   return {
-    reason: error !== undefined ? 'error' : code === undefined ? 'unknown' : 'exit',
+    reason: error !== undefined ? 'error' : 'exit',
     error,
     exitCode: code,
     signal: aborted ? SIGABRT : undefined,

@@ -1,6 +1,7 @@
 /**
  * What a thread does for an operation: blocks on completions, works on shared structures, makes blocking calls.
  */
+import { closeSync, openSync } from 'node:fs'
 import { Completion, LockFreeList, MpmcQueue, Slab } from '../../atomics-sync/index.js'
 import { GFP_KERNEL, type WaitMode } from '../../kernel/constants.js'
 import type { Kernel } from '../../kernel/kernel.js'
@@ -28,6 +29,8 @@ export type ThreadTask =
       readonly rounds: number
     }
   | ({ readonly do: 'add-nodes'; readonly buffer: SharedArrayBuffer } & Range)
+  /** Opens files until there is no descriptor left, again and again for so many milliseconds; then closes them. */
+  | { readonly do: 'hold-fds'; readonly ms: number; readonly most: number }
   | {
       readonly do: 'call'
       readonly path: string
@@ -87,6 +90,8 @@ export function perform(
       for (let node = task.from; node < task.to; node += 1) list.add(node)
       return task.to - task.from
     }
+    case 'hold-fds':
+      return holdFds(task.ms, task.most)
     case 'call':
       return call(task, kernel, cleaned)
   }
@@ -127,6 +132,22 @@ function holdSlots(slab: Slab, holders: Int32Array, rounds: number): number {
     for (const slot of round % 2 === 0 ? slots : slots.reverse()) slab.free(slot)
   }
   return clashes
+}
+
+/** @returns how many it had at the end */
+function holdFds(ms: number, most: number): number {
+  const opened: number[] = []
+  const deadline = performance.now() + ms
+  while (performance.now() < deadline) {
+    try {
+      while (opened.length < most) opened.push(openSync('/dev/null', 'r'))
+    } catch {
+      // No descriptor is left: what others give back meanwhile is taken, too.
+    }
+    Atomics.wait(nobody, 0, 0, 1)
+  }
+  for (const fd of opened) closeSync(fd)
+  return opened.length
 }
 
 async function call(

@@ -1,7 +1,8 @@
 /**
- * No file descriptor is left: this process's limit is lowered, and files opened until EMFILE, again and again.
+ * No file descriptor is left: this process's limit is lowered, and files opened until EMFILE, again and again. Another
+ * thread opens them, so that they are given back even while this one is blocked.
  */
-import { closeSync, openSync, readdirSync } from 'node:fs'
+import { readdirSync } from 'node:fs'
 import type { Libc } from '../../../libc/index.js'
 import type { Fault } from '../context.js'
 
@@ -10,7 +11,6 @@ const RLIMIT_NOFILE = 7
 const MARGIN = 64
 /** Where the limit cannot be lowered, opening all there may be would take too long. */
 const MOST_OPENED = 4_096
-const LOOK_MS = 2
 
 /** Sets the soft limit to what is open and a little more. @returns sets it back */
 function lowerLimit(libc: Libc | undefined): () => void {
@@ -19,7 +19,13 @@ function lowerLimit(libc: Libc | undefined): () => void {
   const setrlimit = libc.library.func('int setrlimit(int, void *)')
   const before = new BigUint64Array(2)
   if (getrlimit(RLIMIT_NOFILE, before) !== 0) return () => {}
-  const highest = Math.max(...readdirSync('/proc/self/fd').map(Number))
+  let highest: number
+  try {
+    highest = Math.max(...readdirSync('/proc/self/fd').map(Number))
+  } catch {
+    // There is none left already.
+    return () => {}
+  }
   const [soft = 0n, hard = 0n] = before
   const lower = BigInt(highest + MARGIN)
   if (lower < soft) setrlimit(RLIMIT_NOFILE, new BigUint64Array([lower, hard]))
@@ -29,26 +35,17 @@ function lowerLimit(libc: Libc | undefined): () => void {
 export const fds: Fault = {
   name: 'fds',
   weight: 1,
-  async run({ kernel, ledger }, random, step) {
+  async run({ kernel, ledger, threads }, random, step) {
     const entry = ledger.begin('fault/fds', step)
-    const opened: number[] = []
-    const fill = (): string => {
-      try {
-        while (opened.length < MOST_OPENED) opened.push(openSync('/dev/null', 'r'))
-        return 'many'
-      } catch (error) {
-        return (error as NodeJS.ErrnoException).code ?? 'unknown'
-      }
-    }
-    const restore = lowerLimit(kernel.libc)
-    const timer = setInterval(fill, LOOK_MS)
+    const ms = random.between(10, 150)
+    let restore = () => {}
     try {
-      entry.ended(fill(), ['EMFILE', 'ENFILE', 'many'])
-      await new Promise(resolve => setTimeout(resolve, random.between(10, 150)))
+      const [held = 0] = await threads.perform([{ do: 'hold-fds', ms, most: MOST_OPENED }], () => {
+        restore = lowerLimit(kernel.libc)
+      })
+      entry.ended(held > 0 ? 'done' : 'none', ['done'])
     } finally {
-      clearInterval(timer)
       restore()
-      for (const fd of opened) closeSync(fd)
     }
   },
 }
