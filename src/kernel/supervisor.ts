@@ -59,7 +59,7 @@ export interface KhelperDeath {
   readonly reason: 'error' | 'exit' | 'signal'
   readonly error: Error | undefined
   readonly exitCode: number | undefined
-  /** The number of the signal; SIGABRT where memory ran out or nothing is known. */
+  /** The number of the signal; SIGABRT where memory ran out. */
   readonly signal: number | undefined
   /** What it was executing, a path or the URL of an in-thread helper, or else the in-thread helper that ran last on it. */
   readonly helper: string | undefined
