@@ -35,7 +35,7 @@ const DOORBELL = 'atomics-sync/doorbell.js'
 const LIST = 'atomics-sync/lock-free-list.js'
 const WAIT_QUEUE = 'atomics-sync/wait-queue.js'
 
-const completion: Protocol = {
+export const completion: Protocol = {
   name: 'completion',
   modules: { sync: COMPLETION },
   scenarios: [
@@ -203,7 +203,7 @@ const completion: Protocol = {
   ],
 }
 
-const queue: Protocol = {
+export const queue: Protocol = {
   name: 'queue',
   modules: { sync: QUEUE },
   scenarios: [
@@ -331,7 +331,7 @@ const queue: Protocol = {
   ],
 }
 
-const slab: Protocol = {
+export const slab: Protocol = {
   name: 'slab',
   modules: { sync: SLAB },
   scenarios: [
@@ -472,7 +472,7 @@ const slab: Protocol = {
   ],
 }
 
-const doorbell: Protocol = {
+export const doorbell: Protocol = {
   name: 'doorbell',
   modules: { sync: DOORBELL },
   scenarios: [
@@ -617,7 +617,7 @@ const doorbell: Protocol = {
   ],
 }
 
-const list: Protocol = {
+export const list: Protocol = {
   name: 'lock-free list',
   modules: { sync: LIST },
   scenarios: [
@@ -721,7 +721,7 @@ const list: Protocol = {
   ],
 }
 
-const waitQueue: Protocol = {
+export const waitQueue: Protocol = {
   name: 'wait queue',
   modules: { sync: WAIT_QUEUE },
   scenarios: [
@@ -865,7 +865,7 @@ const WORKQUEUE = 'kernel/workqueue.js'
 const UMH = 'kernel/umh.js'
 const CALLER = 'kernel/caller.js'
 
-const handOff: Protocol = {
+export const handOff: Protocol = {
   name: 'hand-off of a SubprocessInfo',
   modules: {
     memory: MEMORY,
@@ -1133,5 +1133,3 @@ const handOff: Protocol = {
     },
   ],
 }
-
-export const PROTOCOLS: readonly Protocol[] = [completion, queue, slab, doorbell, list, waitQueue, handOff]

@@ -70,6 +70,8 @@ test('a khelper that dies without a descriptor is replaced when there are some, 
 test('a helper times out while no descriptor is left to look for its descendants', async () => {
   const kernel = boot({ khelpers: 1 })
   after(() => kernel.shutdown())
+  // The threads are up: coming up takes descriptors.
+  await kernel.run('/bin/true')
   const helper = kernel.run('/bin/sleep', ['60'], { timeout: 50, forceKillAfter: false, reject: false })
   assert.ok(helper.pid)
   const release = exhaust(kernel)
@@ -91,6 +93,8 @@ test('secrets whose folder could not be removed are removed later, and the calls
   const kernel = boot({ khelpers: 1 })
   const root = (): string | undefined =>
     readdirSync('/dev/shm').find(name => name.startsWith(`khelper-credentials-${process.pid}-`))
+  // The threads are up: coming up takes descriptors.
+  await kernel.run('/bin/true')
   const helper = kernel.run('/bin/cat', [], { stdin: 'pipe', keys: new Keyring({ a: 'b' }) })
   assert.ok(helper.pid)
   const release = exhaust(kernel)

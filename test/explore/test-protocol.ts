@@ -8,7 +8,7 @@ import { describe, test } from 'node:test'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { ExploreError, explore } from '../../src/explore/index.js'
 import { temporary } from '../helpers/temporary.js'
-import { type Mutant, PROTOCOLS, type Protocol, type ProtocolScenario } from './protocols.js'
+import type { Mutant, Protocol, ProtocolScenario } from './protocols.js'
 
 const SOURCES = fileURLToPath(new URL('../../src/', import.meta.url))
 /** How many schedules of a mutant's scenario are looked at. */
@@ -54,7 +54,9 @@ async function failureOf(
 }
 
 let number = 0
-for (const protocol of PROTOCOLS) {
+
+/** The tests of a protocol; each has a file of its own, because they take their time. */
+export function testProtocol(protocol: Protocol): void {
   describe(`${protocol.name}: every schedule comes to a good end`, () => {
     for (const { name, scenario, options } of protocol.scenarios) {
       test(name, async context => {

@@ -1,0 +1,4 @@
+import { doorbell } from './protocols.js'
+import { testProtocol } from './test-protocol.js'
+
+testProtocol(doorbell)

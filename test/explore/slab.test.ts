@@ -1,0 +1,4 @@
+import { slab } from './protocols.js'
+import { testProtocol } from './test-protocol.js'
+
+testProtocol(slab)
