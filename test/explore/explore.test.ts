@@ -360,6 +360,32 @@ describe('bad input', () => {
   })
 })
 
+test('times that run out are told in every order in which they can', async () => {
+  const seen = new Set<string>()
+  ;(globalThis as { seen?: Set<string> }).seen = seen
+  const scenario = () => {
+    const words = new Int32Array(new SharedArrayBuffer(8))
+    const out: string[] = []
+    return {
+      threads: [
+        () => {
+          Atomics.store(words, 0, 1)
+          Atomics.wait(words, 1, 0, 10)
+          Atomics.notify(words, 0)
+        },
+        () => {
+          out.push(Atomics.wait(words, 0, 0, 10))
+        },
+      ],
+      check() {
+        ;(globalThis as unknown as { seen: Set<string> }).seen.add(out.join())
+      },
+    }
+  }
+  await explore(scenario, { timeouts: 0 })
+  assert.deepEqual([...seen].sort(), ['not-equal', 'ok', 'timed-out'])
+})
+
 /** A random program of atomic operations on two words; what it has seen is its outcome. */
 const operation = fc.oneof(
   fc.record({ kind: fc.constantFrom('load', 'wait', 'notify'), word: fc.nat(1), value: fc.nat(1) }),

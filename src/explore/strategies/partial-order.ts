@@ -14,6 +14,8 @@ import type { Strategy } from './strategy.js'
 interface Access {
   readonly address: number
   readonly reads: boolean
+  /** A time that runs out: it may, or may not, according to who else can go on, and how often one has already. */
+  readonly late: boolean
 }
 
 interface Node {
@@ -37,11 +39,12 @@ interface Event {
 const accessOf = (operation: Operation, run: Run): Access => ({
   address: operation.kind === 'wake' || operation.kind === 'turn' ? NOWHERE : run.addressOf(operation),
   reads: operation.reads,
+  late: operation.kind === 'timeout',
 })
 const NOWHERE = -1
 
 const depend = (a: Access, b: Access): boolean =>
-  a.address === b.address && a.address !== NOWHERE && !(a.reads && b.reads)
+  (a.late && b.late) || (a.address === b.address && a.address !== NOWHERE && !(a.reads && b.reads))
 
 export class PartialOrderStrategy implements Strategy {
   readonly exhaustive = true
@@ -51,12 +54,14 @@ export class PartialOrderStrategy implements Strategy {
   #events: Event[] = []
   #clocks: number[][] = []
   #byAddress = new Map<number, number[]>()
+  #late: number[] = []
 
   begin(): boolean {
     this.#depth = 0
     this.#events = []
     this.#clocks = []
     this.#byAddress = new Map()
+    this.#late = []
     if (!this.#started) {
       this.#started = true
       return true
@@ -120,7 +125,7 @@ export class PartialOrderStrategy implements Strategy {
     const at = this.#events.length
     const clock = [...(this.#clocks[thread] ?? [])]
     const races: number[] = []
-    const list = this.#byAddress.get(access.address) ?? []
+    const list = this.#earlier(access)
     for (let index = list.length - 1; index >= 0; index -= 1) {
       const before = list[index] ?? -1
       const event = this.#events[before]
@@ -136,9 +141,18 @@ export class PartialOrderStrategy implements Strategy {
     this.#clocks[thread] = clock
     this.#events.push({ thread, access, clock: [...clock] })
     for (const before of races) this.#reverse(before, at)
+    if (access.late) this.#late.push(at)
     if (access.address === NOWHERE) return
-    if (list.length === 0) this.#byAddress.set(access.address, list)
-    list.push(at)
+    const there = this.#byAddress.get(access.address)
+    if (there === undefined) this.#byAddress.set(access.address, [at])
+    else there.push(at)
+  }
+
+  /** The events that an access may depend on, in their order. */
+  #earlier(access: Access): readonly number[] {
+    const list = this.#byAddress.get(access.address) ?? []
+    if (!access.late || this.#late.length === 0) return list
+    return [...new Set([...list, ...this.#late])].sort((a, b) => a - b)
   }
 
   /**
