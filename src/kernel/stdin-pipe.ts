@@ -134,7 +134,9 @@ export class StdinPipes {
       server.close()
       // What goes wrong while it is used is told by the stream; a helper that left without having read all comes later.
       socket.on('error', () => {})
-      connected(socket)
+      // Nobody wants it any more: the helper was given up while it started.
+      if (through.destroyed) socket.destroy()
+      else connected(socket)
     })
     server.on('error', error => through.destroy(error))
     server.listen({ path, exclusive: true })

@@ -341,7 +341,7 @@ export class Supervisor {
     Atomics.store(words, row + Khelper.STATE, KhelperState.NONE)
     this.#memory.idleKhelpers.forget(index)
     const held = Math.abs(Atomics.load(words, row + Khelper.CURRENT))
-    const helper = held > 0 ? programOf(this.#memory, (held - 1) as SlotIndex) : thread.helper
+    const program = held > 0 ? programOf(this.#memory, (held - 1) as SlotIndex) : undefined
     const reserve = Atomics.exchange(words, row + Khelper.RESERVE, 0) - 1
     if (reserve >= 0) this.#libc?.close(asFd(reserve))
     this.#completeHeld(row, thread, code)
@@ -349,9 +349,10 @@ export class Supervisor {
     const threadId = words[row + Khelper.THREAD_ID] ?? 0
     const tell = (exitCode: number) => {
       if (exitCode === 0) return
+      const helper = program ?? thread.helper
       this.onKhelperDeath?.({ khelper: index, threadId, ...causeOfDeath(thread, exitCode), helper })
     }
-    // Where its death was seen before it was told, its error and its code are still on their way.
+    // Where its death was seen before it was told, its error, its code and what it ran last are still on their way.
     if (code !== undefined) tell(code)
     else thread.worker.once('exit', tell)
     if (index < this.#options.khelpers) this.#replace(index)

@@ -252,5 +252,5 @@ test('random lives of groups: the agent is told of exactly the releases that a s
     }),
     { numRuns: 40 },
   )
-  assert.ok(releases > 20, `only ${releases} releases`)
+  assert.ok(releases > 0, 'no group was ever released')
 })
