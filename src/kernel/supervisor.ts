@@ -141,7 +141,7 @@ export class Supervisor {
     )
     const online: Promise<unknown>[] = []
     for (let khelper = 0; khelper < options.atOnce; khelper += 1) {
-      online.push(this.#start(khelper as KhelperIndex))
+      online.push(this.#restart(khelper as KhelperIndex))
     }
     this.#ready = Promise.all(online)
   }
@@ -381,7 +381,7 @@ export class Supervisor {
 
   #replace(index: KhelperIndex): void {
     if (this.#failedStarts === 0) {
-      this.#restart(index)
+      void this.#restart(index)
       return
     }
     // Threads do not come up, for want of memory most likely: not at once again, and not for ever in vain.
@@ -396,17 +396,21 @@ export class Supervisor {
     for (let index = 0; index < this.#options.khelpers && !this.#stopped; index += 1) {
       if (this.#threads[index] !== undefined || (this.#restartAt[index] ?? Infinity) > now) continue
       this.#restartAt[index] = undefined
-      this.#restart(index as KhelperIndex)
+      void this.#restart(index as KhelperIndex)
     }
   }
 
-  #restart(index: KhelperIndex): void {
+  /** Starts a thread, now or when one can be had. @returns resolves when it has come up, or has not */
+  async #restart(index: KhelperIndex): Promise<void> {
+    let started: Promise<void>
     try {
-      void this.#start(index)
+      started = this.#start(index)
     } catch {
       this.#failedStarts += 1
       this.#replace(index)
+      return
     }
+    await started
   }
 
   /** The thread that had started them by node:child_process has gone: nobody will hear of their exits. */
@@ -502,7 +506,8 @@ export class Supervisor {
     }
     const stays = free < this.#options.khelpers
     // Threads that do not come up are tried again in their time, not in ours.
-    if (free >= 0 && (stays ? up && this.#failedStarts === 0 : stuck)) this.#restart(free as KhelperIndex)
+    if (free >= 0 && (stays ? up && this.#failedStarts === 0 : stuck))
+      void this.#restart(free as KhelperIndex)
   }
 }
 

@@ -14,8 +14,8 @@ import { inThreadHelper } from '../helpers/temporary.js'
 
 const RLIMIT_NOFILE = 7
 
-/** Takes every descriptor that this process may have. @returns gives them back */
-function exhaust(kernel: Kernel): () => void {
+/** Takes every descriptor that this process may have, but for `left` of them. @returns gives them back */
+function exhaust(kernel: Kernel, left = 0): () => void {
   const { libc } = kernel
   assert.ok(libc, 'needs the launcher posix_spawn')
   const setrlimit = libc.library.func('int setrlimit(int, void *)')
@@ -29,6 +29,7 @@ function exhaust(kernel: Kernel): () => void {
   } catch {
     // EMFILE, as wanted.
   }
+  for (const fd of opened.splice(0, left)) closeSync(fd)
   const release = () => {
     setrlimit(RLIMIT_NOFILE, before)
     for (const fd of opened.splice(0)) closeSync(fd)
@@ -64,6 +65,19 @@ test('a khelper that dies without a descriptor is replaced when there are some, 
   await new Promise(resolve => setTimeout(resolve, 200))
   release()
   await kernel.run('/bin/true')
+  await eventually('as many descriptors as before', () => openFds() <= before)
+})
+
+test('a kernel that is booted when there are descriptors for itself and not for its threads gets them later', async () => {
+  const other = boot({ khelpers: 1 })
+  after(() => other.shutdown())
+  await other.run('/bin/true')
+  const before = openFds()
+  const release = exhaust(other, 4)
+  const kernel = boot({ khelpers: 1 })
+  release()
+  assert.equal((await kernel.run('/bin/true')).exitCode, 0)
+  await kernel.shutdown()
   await eventually('as many descriptors as before', () => openFds() <= before)
 })
 
