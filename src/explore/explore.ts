@@ -5,6 +5,7 @@ import { pathToFileURL } from 'node:url'
 import { type Loader, loadModules } from './loader.js'
 import { countPreemptions, type FoundFailure, scheduleOf, scheduleTable } from './report.js'
 import { Run, type RunLimits, type Scenario } from './run.js'
+import { runtimeOf } from './runtime.js'
 import { BoundedStrategy } from './strategies/bounded.js'
 import { PartialOrderStrategy } from './strategies/partial-order.js'
 import { PctStrategy, RandomStrategy } from './strategies/random.js'
@@ -166,7 +167,7 @@ class Explorer {
       races: options.races ?? true,
     }
     this.#active = new Run(this.#limits)
-    const exports = loader.load(Run.runtime(() => this.#active))
+    const exports = loader.load(runtimeOf(() => this.#active))
     this.#setUp = exports['default'] as () => unknown
   }
 

@@ -6,6 +6,7 @@ import { createRequire, SourceMap } from 'node:module'
 import { basename, extname } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { compileFunction } from 'node:vm'
+import { REPLACED, type Runtime } from './runtime.js'
 import { type Parsed, parseSource, transformModule, UnsupportedCode } from './transform.js'
 
 type Exports = Record<string, unknown>
@@ -13,22 +14,9 @@ type Exports = Record<string, unknown>
 /** Files that are loaded as they are: there is no shared memory in them. */
 const BUILT_IN = /^(node|data):/
 
-/** Names that a module finds in its scope with another meaning. */
-const REPLACED = [
-  'Promise',
-  'setTimeout',
-  'clearTimeout',
-  'setInterval',
-  'clearInterval',
-  'setImmediate',
-  'clearImmediate',
-  'queueMicrotask',
-  'performance',
-] as const
-
 export interface Loader {
   /** Everything is parsed, and can be instantiated any number of times. */
-  readonly load: (runtime: Record<string, unknown>) => Exports
+  readonly load: (runtime: Runtime) => Exports
 }
 
 interface Unit {
@@ -71,7 +59,7 @@ export async function loadModules(entry: {
     }) as (...args: unknown[]) => void
   }
   return {
-    load: runtime => {
+    load: ({ globals, operations }) => {
       const loaded = new Map<string, Exports>(natives)
       const instantiate = (url: string): Exports => {
         const known = loaded.get(url)
@@ -87,12 +75,12 @@ export async function loadModules(entry: {
             for (const name of Object.keys(other)) if (name !== 'default') define(name, () => other[name])
           },
         })
-        const own = Object.create(runtime, { meta: { value: { url } } }) as Record<string, unknown>
+        const own = Object.create(operations, { meta: { value: { url } } }) as Record<string, unknown>
         unit.compiled(
           own,
           (name: string) => instantiate(unit.resolved.get(name) ?? name),
           exporter,
-          ...REPLACED.map(name => runtime[name]),
+          ...REPLACED.map(name => globals[name]),
         )
         return exports
       }

@@ -1,6 +1,8 @@
 /**
  * Promises of logical threads: settled and heard within a run, in the order in which Node would.
  */
+import { Await } from './operations.js'
+
 type Reaction = () => void
 
 /** Where reactions go: to the event loop of the thread that waits. */
@@ -98,14 +100,7 @@ export class LogicalPromise<Value> implements PromiseLike<Value> {
           else reject(value)
           return
         }
-        startTask(
-          function* () {
-            const result: unknown = handler(value)
-            return result instanceof GeneratorObject ? ((yield* result as Generator) as unknown) : result
-          },
-          resolve,
-          reject,
-        )
+        startTask(() => called(handler, [value]), resolve, reject)
       })
     })
   }
@@ -116,17 +111,14 @@ export class LogicalPromise<Value> implements PromiseLike<Value> {
     return this.then(undefined, rejected)
   }
 
-  finally(done: () => void): LogicalPromise<Value> {
+  finally(done: () => unknown): LogicalPromise<Value> {
     return this.then(
-      value => {
-        runDirectly(done())
-        return value
-      },
-      error => {
-        runDirectly(done())
-        throw error
-      },
-    )
+      value => ended(done(), () => value),
+      error =>
+        ended(done(), () => {
+          throw error
+        }),
+    ) as LogicalPromise<Value>
   }
 
   static resolve<Value>(value: Value): LogicalPromise<Awaited<Value>> {
@@ -181,6 +173,25 @@ export class LogicalPromise<Value> implements PromiseLike<Value> {
     })
     return { promise, resolve, reject }
   }
+}
+
+/** What code has given, which a coroutine gives only when it has been run to its end. */
+export function* settled(value: unknown): Generator<unknown, unknown, unknown> {
+  return value instanceof GeneratorObject ? yield* value : value
+}
+
+/** A call as a coroutine: what it throws comes when it is run. */
+export function* called(
+  callback: (...args: unknown[]) => unknown,
+  args: readonly unknown[] = [],
+): Generator<unknown, unknown, unknown> {
+  return yield* settled(callback(...args))
+}
+
+/** Waits for what a callback of `finally` gives; the outcome stays what it was. */
+function* ended(result: unknown, outcome: () => unknown): Generator<unknown, unknown, unknown> {
+  yield new Await(LogicalPromise.resolve(yield* settled(result)))
+  return outcome()
 }
 
 /** What every generator object inherits from. */

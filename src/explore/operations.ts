@@ -30,8 +30,6 @@ export type OperationKind =
   | 'wake'
   /** A sleeper's time has run out. */
   | 'timeout'
-  /** A task of a thread's event loop begins: a timer, an immediate, what a promise has let go on. */
-  | 'turn'
 
 /** One operation, made when the code reaches it and executed when the scheduler says so. */
 export class Operation {

@@ -5,12 +5,18 @@
  * operation and runs its code up to the next one. Whoever chooses the steps sees only which threads could go on.
  */
 
-import { GeneratorObject, LogicalPromise, useDirectRun, useQueue, useTasks } from './logical-promise.js'
-import { Addresses, Await, isShared, Operation, type OperationKind, type View } from './operations.js'
+import { coerced, read, spanOf } from './elements.js'
+import {
+  called,
+  GeneratorObject,
+  LogicalPromise,
+  useDirectRun,
+  useQueue,
+  useTasks,
+} from './logical-promise.js'
+import { type Coroutine, LogicalThread, type Sleeper } from './logical-thread.js'
+import { Addresses, Await, isShared, Operation, type View } from './operations.js'
 import { RaceDetector, type RaceReport } from './races.js'
-
-type Coroutine = Generator<unknown, unknown, unknown>
-type Task = () => void
 
 /** A step as it is shown, and compared. */
 export interface Step {
@@ -28,53 +34,6 @@ export interface Failure {
   readonly kind: FailureKind
   readonly message: string
   readonly cause?: unknown
-}
-
-interface Sleeper {
-  readonly thread: LogicalThread
-  readonly address: number
-  readonly deadline: number
-  /** For an event loop that awaits; undefined for a thread that blocks. */
-  readonly resolve: ((outcome: string) => void) | undefined
-}
-
-interface Timer {
-  readonly due: number
-  readonly callback: Task
-}
-
-class LogicalThread {
-  readonly number: number
-  /** The coroutine that runs, and what it is at. */
-  running:
-    | {
-        readonly coroutine: Coroutine
-        readonly resolve: (value: unknown) => void
-        readonly reject: (error: unknown) => void
-      }
-    | undefined
-  pending: Operation | undefined
-  /** What the pending operation's execution gives, where it was decided by another thread. */
-  outcome: unknown
-  asleep: Sleeper | undefined
-  readonly tasks: Task[] = []
-  readonly immediates: Task[] = []
-  readonly timers = new Map<object, Timer>()
-  mainDone = false
-  /** Loads since anybody has written that gave the same as before: it looks again and again. */
-  readonly seen = new Map<string, number>()
-  seenEpoch = -1
-  repeated = 0
-  /** Since when it does nothing but look; it goes on when somebody has written. */
-  spinningSince = -1
-  /** How often it was at each place since another thread made a step. */
-  readonly rounds = new Map<string, number>()
-  /** It goes round in circles: others go first. */
-  yields = false
-
-  constructor(number: number) {
-    this.number = number
-  }
 }
 
 export interface Scenario {
@@ -110,11 +69,19 @@ export class Run {
   readonly #sleepers: Sleeper[] = []
   /** Words that were notified, and how often, to tell a lost wake-up from another deadlock. */
   readonly #notified = new Map<number, number>()
-  #current: LogicalThread | undefined
-  #now = START
+  /** Whose code runs; undefined while the scenario is set up or checked. */
+  current: LogicalThread | undefined
+  /** What a clock shows, in milliseconds. */
+  now = START
+  /** Counts writes: a loop that only looks has nothing to find until the next. */
   #epoch = 0
+  #lastThread: LogicalThread | undefined
   #early = 0
   failure: Failure | undefined
+  /** Whom the last step has woken: what it did comes before all that they do next. */
+  readonly woken: number[] = []
+  /** Operations since the last step that were none. */
+  #glue = 0
   /** Where shared memory was touched atomically with no chance to switch before it; undefined: nowhere. */
   glued: string | undefined
 
@@ -126,7 +93,7 @@ export class Run {
   start(setUp: () => unknown): void {
     this.#install()
     // What is set up by one thread alone has no order to be explored.
-    const scenario = this.#direct(setUp()) as Scenario
+    const scenario = this.direct(setUp()) as Scenario
     if (!Array.isArray(scenario?.threads)) {
       throw new TypeError('a scenario gives { threads: [ function, … ], check() }')
     }
@@ -136,16 +103,14 @@ export class Run {
     for (const [number, body] of scenario.threads.entries()) {
       const thread = this.#thread(number)
       this.#on(thread, () =>
-        this.#startTask(
+        this.startTask(
           function* () {
-            const result: unknown = body()
-            const value = result instanceof GeneratorObject ? yield* result : result
-            return yield new Await(LogicalPromise.resolve(value))
+            return yield new Await(LogicalPromise.resolve(yield* called(body)))
           },
           () => {
             thread.mainDone = true
           },
-          error => this.#fail('assertion', `thread ${number} has thrown: ${text(error)}`, error),
+          error => this.failByThrow(`thread ${number}`, error),
         ),
       )
       this.#settleDown(thread)
@@ -167,14 +132,26 @@ export class Run {
   enabled(): number[] {
     if (this.failure !== undefined) return []
     const able: number[] = []
-    const late: number[] = []
+    let others = false
+    for (const thread of this.#threads) {
+      const { pending, number } = thread
+      if (pending === undefined) others ||= this.#hasTime(thread)
+      else if (thread.yields || thread.spinningSince === this.#epoch) others = true
+      else able.push(number)
+    }
+    return others ? this.#withOthers(able) : able
+  }
+
+  /** Who goes round in circles, spins or sleeps for a time has a step only if nobody else has, or as limits allow. */
+  #withOthers(able: number[]): number[] {
     const spinning: number[] = []
     const circling: number[] = []
+    const late: number[] = []
     for (const thread of this.#threads) {
-      if (thread.pending !== undefined && thread.yields) circling.push(thread.number)
+      if (thread.pending === undefined) {
+        if (this.#hasTime(thread)) late.push(thread.number)
+      } else if (thread.yields) circling.push(thread.number)
       else if (thread.spinningSince === this.#epoch) spinning.push(thread.number)
-      else if (thread.pending !== undefined) able.push(thread.number)
-      else if (this.#hasTime(thread)) late.push(thread.number)
     }
     if (able.length === 0) able.push(...circling)
     if (able.length === 0 || this.#early < this.#limits.timeouts) able.push(...late)
@@ -252,6 +229,8 @@ export class Run {
   /** Makes one thread's next step. */
   step(number: number): void {
     this.#install()
+    this.#glue = 0
+    this.woken.length = 0
     const thread = this.#thread(number)
     const late = thread.pending === undefined
     if (late && this.#threads.some(other => other.pending !== undefined)) this.#early += 1
@@ -264,7 +243,7 @@ export class Run {
       result = this.#execute(thread, operation)
     }
     this.steps.push({ thread: number, operation, result, address })
-    this.#beFair(thread, `${operation.place} ${address}`)
+    this.#beFair(thread, operation.place, address)
     if (this.failure !== undefined) return
     if (thread.asleep === undefined && !late) this.#resume(thread, result)
     this.#settleDown(thread)
@@ -277,15 +256,20 @@ export class Run {
    * A thread that waits in a loop with writes in it, for what another is just about to do, would go on for ever if it were
    * always its turn. No machine is that unfair.
    */
-  #beFair(thread: LogicalThread, place: string): void {
-    for (const other of this.#threads) {
-      if (other === thread) continue
-      other.rounds.clear()
-      other.yields = false
+  #beFair(thread: LogicalThread, place: string, address: number): void {
+    if (this.#lastThread !== thread) {
+      this.#lastThread = thread
+      for (const other of this.#threads) {
+        other.rounds.length = 0
+        other.yields = false
+      }
     }
-    const rounds = (thread.rounds.get(place) ?? 0) + 1
-    thread.rounds.set(place, rounds)
-    if (rounds > this.#limits.rounds) thread.yields = true
+    const { rounds } = thread
+    rounds.push({ place, address })
+    if (rounds.length <= this.#limits.rounds || thread.yields) return
+    let times = 0
+    for (const each of rounds) if (each.address === address && each.place === place) times += 1
+    if (times > this.#limits.rounds) thread.yields = true
   }
 
   /** Nobody can go on: all is well, if all have come to their end and the scenario's check agrees. */
@@ -301,10 +285,10 @@ export class Run {
     if (this.#check === undefined) return
     try {
       this.#install()
-      this.#current = undefined
-      this.#direct(this.#check())
+      this.current = undefined
+      this.direct(this.#check())
     } catch (error) {
-      this.#fail('assertion', `the check has thrown: ${text(error)}`, error)
+      this.failByThrow('the check', error)
     }
   }
 
@@ -325,6 +309,11 @@ export class Run {
 
   #fail(kind: FailureKind, message: string, cause?: unknown): void {
     this.failure ??= { kind, message, cause }
+  }
+
+  failByThrow(who: string, error: unknown): void {
+    if (error instanceof NoEnd) this.#fail('livelock', error.message)
+    else this.#fail('assertion', `${who} has thrown: ${text(error)}`, error)
   }
 
   #race(report: RaceReport | undefined): void {
@@ -350,7 +339,6 @@ export class Run {
       case 'notify':
         return this.#notify(thread, address, (args[0] as number | undefined) ?? Number.POSITIVE_INFINITY)
       case 'timeout':
-      case 'turn':
         return undefined
       default: {
         const before = read(view, index)
@@ -375,7 +363,7 @@ export class Run {
     }
     const length = timeout === undefined || Number.isNaN(timeout) ? NEVER : timeout
     if (length <= 0) return asynchronous ? { async: false, value: 'timed-out' } : 'timed-out'
-    const deadline = this.#now + length
+    const deadline = this.now + length
     if (!asynchronous) {
       const sleeper: Sleeper = { thread, address, deadline, resolve: undefined }
       this.#waits.set(sleeper, operation)
@@ -398,6 +386,7 @@ export class Run {
       if (sleeper === undefined) break
       this.#remove(sleeper)
       woken += 1
+      this.woken.push(sleeper.thread.number)
       this.#races?.order(thread.number, sleeper.thread.number)
       if (sleeper.resolve !== undefined) this.#on(sleeper.thread, () => sleeper.resolve?.('ok'))
       else this.#wake(sleeper.thread, sleeper, 'ok')
@@ -420,14 +409,14 @@ export class Run {
     const { asleep } = thread
     this.#epoch += 1
     if (asleep !== undefined) {
-      this.#now = Math.max(this.#now, asleep.deadline)
+      this.now = Math.max(this.now, asleep.deadline)
       this.#remove(asleep)
       thread.asleep = undefined
       this.#resume(thread, 'timed-out')
       return 'timed-out'
     }
     const timer = this.#nextTimer(thread)
-    this.#now = Math.max(this.#now, timer?.due ?? this.#now)
+    this.now = Math.max(this.now, timer?.due ?? this.now)
     this.#on(thread, () => timer?.fire())
     return undefined
   }
@@ -440,25 +429,26 @@ export class Run {
   // How a thread's code is run, up to its next operation.
 
   #on<Result>(thread: LogicalThread, run: () => Result): Result {
-    const before = this.#current
-    this.#current = thread
+    const before = this.current
+    this.current = thread
     try {
       return run()
     } finally {
-      this.#current = before
+      this.current = before
     }
   }
 
-  #startTask(
+  /** Starts a coroutine as a task of the thread that runs. */
+  startTask(
     body: () => Coroutine,
     resolve: (value: unknown) => void,
     reject: (error: unknown) => void,
   ): void {
-    const thread = this.#current
+    const thread = this.current
     if (thread === undefined) {
       // While the scenario is set up or checked: there is no other thread to wait for.
       try {
-        resolve(this.#direct(body()))
+        resolve(this.direct(body()))
       } catch (error) {
         reject(error)
       }
@@ -531,15 +521,23 @@ export class Run {
   #repeats(thread: LogicalThread, operation: Operation): boolean {
     if (operation.kind !== 'load' || operation.view === undefined) return false
     if (thread.seenEpoch !== this.#epoch) {
-      thread.seen.clear()
+      thread.seen.length = 0
       thread.seenEpoch = this.#epoch
       thread.repeated = 0
       thread.spinningSince = -1
     }
-    const key = `${operation.place} ${this.addressOf(operation)} ${read(operation.view, operation.index)}`
-    const times = thread.seen.get(key) ?? 0
-    if (times < this.#limits.spins) {
-      thread.seen.set(key, times + 1)
+    const { place } = operation
+    const address = this.addressOf(operation)
+    const value = read(operation.view, operation.index)
+    let known = thread.seen.find(
+      each => each.address === address && each.place === place && each.value === value,
+    )
+    if (known === undefined) {
+      known = { place, address, value, times: 0 }
+      thread.seen.push(known)
+    }
+    if (known.times < this.#limits.spins) {
+      known.times += 1
       return false
     }
     thread.repeated += 1
@@ -548,159 +546,86 @@ export class Run {
     return false
   }
 
+  clearTimer(handle: object): void {
+    for (const thread of this.#threads) thread.timers.delete(handle)
+  }
+
   /** A thread whose code has come to a stop turns to what else its event loop has. */
   #settleDown(thread: LogicalThread): void {
-    while (
+    for (
+      let tasks = 0;
       this.failure === undefined &&
       thread.running === undefined &&
       thread.pending === undefined &&
-      thread.asleep === undefined
+      thread.asleep === undefined;
+      tasks += 1
     ) {
+      if (tasks > LONGEST_GLUE) {
+        this.#fail('livelock', `thread ${thread.number} has no end of tasks, and none that others see`)
+        return
+      }
       const task = thread.tasks.shift()
       if (task !== undefined) {
         this.#on(thread, task)
         continue
       }
-      const immediate = thread.immediates.shift()
-      if (immediate === undefined) return
+      const [next] = thread.immediates
+      if (next === undefined) return
+      const [handle, immediate] = next
+      thread.immediates.delete(handle)
       this.#on(thread, immediate)
     }
   }
 
   /** Runs a coroutine to its end, without a switch. */
-  #direct(value: unknown): unknown {
+  direct(value: unknown): unknown {
     if (!(value instanceof GeneratorObject)) return value
     let given: unknown
-    for (let made = 0; ; made += 1) {
+    for (;;) {
       const next = value.next(given)
       if (next.done) return next.value
-      if (made > LONGEST_DIRECT) throw new Error(`no end after ${LONGEST_DIRECT} operations`)
       const request = next.value
       if (request instanceof Await) {
         const { outcome } = request.promise
         if (outcome === undefined) throw new Error('an await in a place that cannot wait')
         if (!outcome.ok) throw outcome.error
         given = outcome.value
-      } else given = this.#executeNow(request as Operation)
+      } else given = this.executeNow(request as Operation)
     }
   }
 
-  #executeNow(operation: Operation): unknown {
-    const thread = this.#current ?? NOBODY
+  executeNow(operation: Operation): unknown {
+    const thread = this.current ?? NOBODY
     if (thread !== NOBODY && operation.visible) this.glued ??= operation.place
+    this.#glue += 1
+    if (this.#glue > LONGEST_GLUE) {
+      throw new NoEnd(`no end after ${LONGEST_GLUE} operations between two steps, at ${operation.place}`)
+    }
     if (operation.kind === 'wait')
       throw new Error(`Atomics.wait in a place that cannot wait: ${operation.place}`)
     return this.#execute(thread, operation)
   }
 
   #install(): void {
-    useDirectRun(value => this.#direct(value))
-    useTasks((body, resolve, reject) => this.#startTask(body, resolve, reject))
+    useDirectRun(value => this.direct(value))
+    useTasks((body, resolve, reject) => this.startTask(body, resolve, reject))
     useQueue({
-      enqueue: reaction => this.#current?.tasks.push(reaction),
-      current: () => this.#current,
+      enqueue: reaction => this.current?.tasks.push(reaction),
+      current: () => this.current,
       enqueueFor: (thread, reaction) => {
         if (thread instanceof LogicalThread) {
           thread.tasks.push(reaction)
-          if (thread !== this.#current) this.#settleDown(thread)
+          if (thread !== this.current) this.#settleDown(thread)
         } else reaction()
       },
     })
-  }
-
-  // What code under test finds in the place of Node's.
-
-  /**
-   * What transformed code finds as `$`, and in the place of some globals.
-   * @param active the run that is under way
-   */
-  static runtime(active: () => Run): Record<string, unknown> {
-    const asTask = (callback: () => unknown) => () =>
-      active().#startTask(
-        function* () {
-          const result: unknown = callback()
-          return result instanceof GeneratorObject ? yield* result : result
-        },
-        () => {},
-        error => active().#fail('assertion', `a callback has thrown: ${text(error)}`, error),
-      )
-    const timer = (callback: () => unknown, delay = 0): object => {
-      const handle = { ref: () => handle, unref: () => handle, hasRef: () => true }
-      if (delay < LONG)
-        active().#current?.timers.set(handle, { due: active().#now + delay, callback: asTask(callback) })
-      return handle
-    }
-    const clear = (handle: object) => {
-      for (const thread of active().#threads) thread.timers.delete(handle)
-    }
-    return {
-      v: undefined,
-      Coroutine: GeneratorObject,
-      Promise: LogicalPromise,
-      setTimeout: timer,
-      setInterval: timer,
-      clearTimeout: clear,
-      clearInterval: clear,
-      setImmediate: (callback: () => unknown) => {
-        active().#current?.immediates.push(asTask(callback))
-        return {}
-      },
-      clearImmediate: () => {},
-      queueMicrotask: (callback: () => unknown) => active().#current?.tasks.push(asTask(callback)),
-      performance: { now: () => active().#now },
-      run: (value: unknown) => active().#direct(value),
-      atomic: (kind: OperationKind, place: string, view: View, index = 0, ...args: unknown[]) =>
-        Atomics[kind as 'load'] === undefined
-          ? new Operation('load', place, EMPTY, 0)
-          : new Operation(kind, place, view, index, args),
-      atomicNow: (kind: OperationKind, place: string, view: View, index = 0, ...args: unknown[]) =>
-        active().#executeNow(new Operation(kind, place, view, index, args)),
-      await: (value: unknown) => new Await(LogicalPromise.resolve(value)),
-      spawn: (coroutine: Coroutine) => active().#spawn(coroutine),
-      iterate: (coroutine: Coroutine) => ({
-        [Symbol.iterator]() {
-          return this
-        },
-        next: (value: unknown) => coroutine.next(value),
-        return: (value: unknown) => coroutine.return(value),
-        throw: (error: unknown) => coroutine.throw(error),
-      }),
-      call: (target: unknown, args: unknown[]) => callWith(target, undefined, args, active().#plainFunction),
-      method: (object: Record<PropertyKey, unknown>, name: PropertyKey, args: unknown[], place: string) => {
-        if (ArrayBuffer.isView(object) && isShared(object))
-          active().#touchMany(object as unknown as View, String(name), args, place)
-        return callWith(object[name], object, args, active().#plainFunction)
-      },
-      get: (object: View, key: number, place: string) => {
-        active().#touch(object, key, false, place)
-        return object[key]
-      },
-      set: (object: View, key: number, value: number, place: string) => {
-        active().#touch(object, key, true, place)
-        object[key] = value
-        return value
-      },
-      compound: (object: View, key: number, operator: string, value: number, place: string) => {
-        active().#touch(object, key, true, place)
-        const result = combine(object[key] as number, operator, value)
-        object[key] = result
-        return result
-      },
-      step: (object: View, key: number, operator: string, prefix: boolean, place: string) => {
-        active().#touch(object, key, true, place)
-        const before = object[key] as number
-        const after = operator === '++' ? before + 1 : before - 1
-        object[key] = after
-        return prefix ? after : before
-      },
-    }
   }
 
   /**
    * An async function's call: its code runs within the caller up to its first await, as in JavaScript.
    * @returns what the caller is to run, which gives the promise
    */
-  *#spawn(coroutine: Coroutine): Coroutine {
+  *spawn(coroutine: Coroutine): Coroutine {
     const { promise, resolve, reject } = LogicalPromise.withResolvers()
     let given: unknown
     let failed = false
@@ -719,7 +644,7 @@ export class Run {
       failed = false
       if (next.value instanceof Await) {
         next.value.promise.react(outcome =>
-          this.#startTask(() => continued(coroutine, outcome), resolve, reject),
+          this.startTask(() => continued(coroutine, outcome), resolve, reject),
         )
         return promise
       }
@@ -732,29 +657,31 @@ export class Run {
     }
   }
 
-  #touch(object: unknown, key: unknown, write: boolean, place: string): void {
-    if (this.#races === undefined || this.#current === undefined || typeof key !== 'number') return
+  /** A plain access to an element. */
+  touch(object: unknown, key: unknown, write: boolean, place: string): void {
+    if (this.#races === undefined || this.current === undefined || typeof key !== 'number') return
     if (!ArrayBuffer.isView(object) || !isShared(object)) return
     const bytes = (object as View).BYTES_PER_ELEMENT
     const address = this.#addresses.of(object, key, bytes)
-    this.#race(this.#races.plain(this.#current.number, address, write, place))
+    this.#race(this.#races.plain(this.current.number, address, write, place))
   }
 
-  #touchMany(view: View, method: string, args: readonly unknown[], place: string): void {
+  /** A method that reads or writes many elements plainly. */
+  touchMany(view: View, method: string, args: readonly unknown[], place: string): void {
     const span = spanOf(view, method, args)
     if (span === undefined) return
-    for (let index = span.from; index < span.to; index += 1) this.#touch(view, index, span.write, place)
+    for (let index = span.from; index < span.to; index += 1) this.touch(view, index, span.write, place)
   }
 
   readonly #plain = new WeakMap<object, (...args: unknown[]) => unknown>()
 
   /** The same function, for who expects one that has come to its end when it comes back. */
-  readonly #plainFunction = (target: (...args: unknown[]) => unknown): ((...args: unknown[]) => unknown) => {
+  readonly plainFunction = (target: (...args: unknown[]) => unknown): ((...args: unknown[]) => unknown) => {
     let plain = this.#plain.get(target)
     if (plain === undefined) {
       const run = this
       plain = function (this: unknown, ...args: unknown[]) {
-        return run.#direct(target.apply(this, args))
+        return run.direct(target.apply(this, args))
       }
       this.#plain.set(target, plain)
     }
@@ -762,13 +689,11 @@ export class Run {
   }
 }
 
-/** Operations of code that runs without a switch, after which it is taken to go on for ever. */
-const LONGEST_DIRECT = 100_000
+/** Operations and tasks between two steps, after which a thread is taken to go on for ever without one. */
+const LONGEST_GLUE = 100_000
+class NoEnd extends Error {}
 const NEVER = Number.POSITIVE_INFINITY
-/** Timers that long hold an event loop open, and mean nothing else. */
-const LONG = 2 ** 29
 const NOBODY = new LogicalThread(-1)
-const EMPTY = new Int32Array(1)
 
 function* continued(
   coroutine: Coroutine,
@@ -786,104 +711,6 @@ function* continued(
     next = coroutine.next(given)
   }
   return next.value
-}
-
-const foreign = new WeakMap<object, boolean>()
-const OURS = Object.getPrototypeOf(function* () {}) as object
-
-/** Whether a function is not one that was transformed: then it does not know what to do with coroutines. */
-function isForeign(target: object): boolean {
-  let known = foreign.get(target)
-  if (known === undefined) {
-    known =
-      Object.getPrototypeOf(target) !== OURS &&
-      !/\$\.(spawn|iterate)\(/.test(Function.prototype.toString.call(target))
-    foreign.set(target, known)
-  }
-  return known
-}
-
-function callWith(
-  target: unknown,
-  self: unknown,
-  args: unknown[],
-  plain: (target: (...args: unknown[]) => unknown) => (...args: unknown[]) => unknown,
-): unknown {
-  const callee = target as (...args: unknown[]) => unknown
-  if (
-    args.some(argument => typeof argument === 'function') &&
-    typeof callee === 'function' &&
-    isForeign(callee)
-  ) {
-    const given = args.map(argument =>
-      typeof argument === 'function' ? plain(argument as (...args: unknown[]) => unknown) : argument,
-    )
-    return callee.apply(self, given)
-  }
-  return callee.apply(self, args)
-}
-
-const read = (view: View, index: number): number | bigint => view[index] ?? 0
-
-/** A value as the view would hold it. */
-function coerced(view: View, value: unknown): number | bigint {
-  if (view instanceof Int32Array) return Number(value) | 0
-  if (view instanceof BigInt64Array) return BigInt.asIntN(64, value as bigint)
-  const one = new (view.constructor as new (values: unknown[]) => View)([value])
-  return one[0] ?? 0
-}
-
-function combine(left: number, operator: string, right: number): number {
-  switch (operator) {
-    case '+':
-      return left + right
-    case '-':
-      return left - right
-    case '*':
-      return left * right
-    case '/':
-      return left / right
-    case '%':
-      return left % right
-    case '**':
-      return left ** right
-    case '<<':
-      return left << right
-    case '>>':
-      return left >> right
-    case '>>>':
-      return left >>> right
-    case '&':
-      return left & right
-    case '|':
-      return left | right
-    default:
-      return left ^ right
-  }
-}
-
-/** Which elements a method of a view reads or writes. */
-function spanOf(
-  view: View,
-  method: string,
-  args: readonly unknown[],
-): { readonly from: number; readonly to: number; readonly write: boolean } | undefined {
-  const number = (index: number, otherwise: number): number =>
-    typeof args[index] === 'number' ? Math.max(0, Math.min(args[index], view.length)) : otherwise
-  switch (method) {
-    case 'fill':
-      return { from: number(1, 0), to: number(2, view.length), write: true }
-    case 'set':
-      return { from: number(1, 0), to: number(1, 0) + (args[0] as ArrayLike<number>).length, write: true }
-    case 'slice':
-      return { from: number(0, 0), to: number(1, view.length), write: false }
-    case 'toString':
-      return typeof args[0] === 'string'
-        ? { from: number(1, 0), to: number(2, view.length), write: false }
-        : undefined
-    default:
-      return undefined
-  }
 }
 
 const text = (error: unknown): string => (error instanceof Error ? error.message : String(error))

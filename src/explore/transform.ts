@@ -3,8 +3,8 @@
  *
  * Every function becomes a generator; every call whose result is such a generator is run to its end in place (`yield*`),
  * and every `Atomics` operation is a `yield`. An async function runs as a task of its logical thread, `await` is a yield,
- * too. What cannot be a generator (constructors, field initialisers, callbacks of built-in functions, the top of a
- * module) runs to its end without a switch in between.
+ * too. What cannot be a generator (constructors, field initialisers, setters, most callbacks of built-in functions, the
+ * top of a module) runs to its end without a switch in between.
  *
  * A plain access to an element is told to the runtime, which looks for data races, and is no place to switch: in a
  * program without data races the order of plain accesses follows from that of the atomic ones.
@@ -226,6 +226,8 @@ class Transformer {
         return { ...node, body: this.#list(node.body, 'direct') }
       case 'CallExpression':
         return this.#call(node, mode)
+      case 'NewExpression':
+        return this.#new(node, mode)
       case 'ChainExpression':
         return this.#settle(this.#chain(node, mode), mode)
       case 'MemberExpression':
@@ -350,6 +352,13 @@ class Transformer {
       return mode === 'direct' ? runtime('atomicNow', ...operation) : yieldOf(runtime('atomic', ...operation))
     }
     return this.#settle(this.#plainCall(node, callee, args, mode), mode)
+  }
+
+  /** A promise's executor may switch; any other constructor runs to its end. */
+  #new(node: Tree, mode: Mode): Tree {
+    if (node.callee.name !== 'Promise') return this.#parts(node, mode)
+    const list = { type: 'ArrayExpression', elements: this.#list(node.arguments, mode) }
+    return this.#settle(runtime('construct', node.callee, list), mode)
   }
 
   /** A built-in function that is given a function must be given one that runs to its end. */

@@ -121,6 +121,34 @@ describe('what is found', () => {
     assert.equal(error.kind, 'livelock')
   })
 
+  test('a livelock without a step of its own: microtasks without end, a callback that cannot switch', async () => {
+    const microtasks = await failureOf(() => ({
+      threads: [
+        () => {
+          const again = () => queueMicrotask(again)
+          again()
+        },
+      ],
+    }))
+    assert.equal(microtasks.kind, 'livelock')
+    const sorting = await failureOf(
+      () => {
+        const words = new Int32Array(new SharedArrayBuffer(4))
+        return {
+          threads: [
+            () =>
+              void [2, 1].sort(() => {
+                while (Atomics.load(words, 0) === 0);
+                return 0
+              }),
+          ],
+        }
+      },
+      { preemptions: 1 },
+    )
+    assert.equal(sorting.kind, 'livelock')
+  })
+
   test('a livelock: two threads that undo each other', async () => {
     const error = await failureOf(
       () => {
@@ -223,6 +251,131 @@ describe('how it is run', () => {
       }
     })
     assert.ok(report.complete)
+  })
+
+  test('a switch comes between two operations in a callback, whoever calls it', async () => {
+    // A thread that adds to a word in two operations, within a callback; another one that does the same.
+    const scenarios: readonly ((add: string) => string)[] = [
+      add => `[0].forEach(() => { ${add} })`,
+      add => `[0].map(() => { ${add} })`,
+      add => `[0].filter(() => { ${add} })`,
+      add => `[0].some(() => { ${add} })`,
+      add => `[0].every(() => { ${add} })`,
+      add => `[0].find(() => { ${add} })`,
+      add => `[0].findIndex(() => { ${add} })`,
+      add => `[0].flatMap(() => { ${add} })`,
+      add => `[0].reduce(() => { ${add} }, 0)`,
+      add => `new Int32Array(1).forEach(() => { ${add} })`,
+      add => `new Map([[0, 0]]).forEach(() => { ${add} })`,
+      add => `new Set([0]).forEach(() => { ${add} })`,
+      add => `new Promise(() => { ${add} })`,
+      add => `Promise.resolve().then(() => { ${add} })`,
+      add => `Promise.reject(0).catch(() => { ${add} })`,
+      add => `Promise.resolve().finally(() => { ${add} })`,
+      add => `setTimeout(() => { ${add} }, 1)`,
+      add => `setImmediate(() => { ${add} })`,
+      add => `queueMicrotask(() => { ${add} })`,
+      add =>
+        `const one = new AbortController(); one.signal.addEventListener('abort', () => { ${add} }); one.abort()`,
+    ]
+    for (const scenario of scenarios) {
+      const source = scenario('Atomics.store(words, 0, Atomics.load(words, 0) + 1)')
+      const made = new Function(
+        `return () => {
+           const words = new Int32Array(new SharedArrayBuffer(4))
+           const thread = () => { ${source} }
+           return { threads: [thread, thread], check() { if (words[0] !== 2) throw new Error('lost') } }
+         }`,
+      )() as () => Scenario
+      const error = await failureOf(made)
+      assert.equal((error.cause as Error).message, 'lost', source)
+    }
+  })
+
+  test('methods that take callbacks give what they give in Node', async () => {
+    await explore(() => {
+      const list: number[] = [3]
+      // With a hole in it.
+      list[2] = 5
+      list.push(undefined as never, 7)
+      const odd = (value: number) => value > 3
+      const results = () =>
+        JSON.stringify([
+          list.map(value => value * 2),
+          list.filter(odd),
+          list.some(odd),
+          list.every(odd),
+          list.find(odd),
+          list.findIndex(value => value !== 3),
+          list.flatMap(value => [value, [value]]),
+          list.reduce((sum, value) => sum + (value ?? 0)),
+          list.reduce((sum, value) => sum + (value ?? 0), 10),
+        ])
+      return {
+        threads: [
+          () => {
+            const found = results()
+            const expected =
+              '[[6,null,10,null,14],[5,7],true,false,5,1,[3,[3],5,[5],null,[null],7,[7]],15,25]'
+            if (found !== expected) throw new Error(found)
+            try {
+              ;([] as number[]).reduce((sum, value) => sum + value)
+            } catch (error) {
+              if (!(error instanceof TypeError)) throw error
+              return
+            }
+            throw new Error('nothing to begin with')
+          },
+        ],
+      }
+    })
+  })
+
+  test('an abort: its listeners are told once, in their order, and those that have left are not', async () => {
+    await explore(() => {
+      const controller = new AbortController()
+      const { signal } = controller
+      const heard: string[] = []
+      return {
+        threads: [
+          async () => {
+            const gone = () => heard.push('gone')
+            signal.onabort = () => heard.push('onabort')
+            signal.addEventListener('abort', () => heard.push('first'), { once: true })
+            signal.addEventListener('abort', gone)
+            signal.addEventListener('abort', { handleEvent: () => heard.push('object') })
+            signal.removeEventListener('abort', gone)
+            controller.abort(new Error('enough'))
+            controller.abort()
+            if (!signal.aborted) throw new Error('not aborted')
+            if (heard.join() !== 'onabort,first,object') throw new Error(heard.join())
+            await Promise.resolve()
+              .then(() => signal.throwIfAborted())
+              .catch(error => heard.push(error.message))
+            if (heard.at(-1) !== 'enough') throw new Error(heard.join())
+            if (!AbortSignal.abort().aborted) throw new Error('not aborted')
+          },
+        ],
+      }
+    })
+  })
+
+  test('what was cleared does not come', async () => {
+    await explore(() => {
+      const heard: string[] = []
+      return {
+        threads: [
+          () => {
+            clearTimeout(setTimeout(() => heard.push('timeout'), 1))
+            clearImmediate(setImmediate(() => heard.push('immediate')))
+            setTimeout((what: string) => heard.push(what), 1, 'argument')
+          },
+        ],
+        check() {
+          if (heard.join() !== 'argument') throw new Error(heard.join())
+        },
+      }
+    })
   })
 
   test('a wait with a time ends with and without the wake-up', async () => {
@@ -352,7 +505,10 @@ describe('bad input', () => {
       explore(() => {
         const words = new Int32Array(new SharedArrayBuffer(4))
         return {
-          threads: [() => void [1].map(() => Atomics.add(words, 0, 1)), () => void Atomics.load(words, 0)],
+          threads: [
+            () => void [2, 1].sort(() => Atomics.add(words, 0, 1)),
+            () => void Atomics.load(words, 0),
+          ],
         }
       }),
       { name: 'UnsupportedCode', message: /preemptions/ },

@@ -8,8 +8,8 @@ export interface ProtocolScenario {
   readonly name: string
   readonly scenario: (modules: Modules) => Scenario
   readonly options?: ExploreOptions
-  /** Mutants are not looked for here: it takes long. */
-  readonly onlyOriginal?: boolean
+  /** There are tens of thousands of schedules: mutants are looked for in those with few preemptions. */
+  readonly large?: true
 }
 
 export interface Mutant {
@@ -68,7 +68,9 @@ export const completion: Protocol = {
     },
     {
       name: '3 threads x 2 operations: one blocks, one awaits',
+      // Without a bound there are more than three millions.
       options: { preemptions: 3 },
+      large: true,
       scenario: ({ sync }) => {
         const completion = new sync.Completion(new SharedArrayBuffer(8), 0)
         let taken = 0
@@ -265,7 +267,7 @@ export const queue: Protocol = {
     },
     {
       name: '3 threads x 2 operations: full and empty are true, nothing twice and nothing lost',
-      options: { preemptions: 3 },
+      large: true,
       scenario: ({ sync }) => {
         const queue = new sync.MpmcQueue(new SharedArrayBuffer(sync.MpmcQueue.byteLength(2)), 0, 2)
         const taken: number[] = []
@@ -384,7 +386,7 @@ export const slab: Protocol = {
     },
     {
       name: '3 threads x 2 operations: nobody holds what another holds',
-      options: { preemptions: 3 },
+      large: true,
       scenario: ({ sync }) => {
         const slab = new sync.Slab(new SharedArrayBuffer(sync.Slab.byteLength(2)), 0, 2)
         const owners = new Int32Array(new SharedArrayBuffer(8))
@@ -529,7 +531,7 @@ export const doorbell: Protocol = {
     },
     {
       name: '3 threads x 2 operations: two ring, one sleeps with a time',
-      options: { preemptions: 3 },
+      large: true,
       scenario: ({ sync }) => {
         const bell = new sync.Doorbell(new SharedArrayBuffer(4))
         const work = new Int32Array(new SharedArrayBuffer(4))
@@ -623,7 +625,7 @@ export const list: Protocol = {
   scenarios: [
     {
       name: '3 threads x 2 operations: all arrives once, and each thread’s in its order',
-      options: { preemptions: 3 },
+      large: true,
       scenario: ({ sync }) => {
         const list = new sync.LockFreeList(new SharedArrayBuffer(64), 0, 4, 4)
         const taken: number[] = []
@@ -727,13 +729,16 @@ export const waitQueue: Protocol = {
   scenarios: [
     {
       name: '3 threads x 2 operations: two sleepers, two pieces of work, each done',
-      options: { preemptions: 3 },
+      large: true,
       scenario: ({ sync }) => {
         const waiting = new sync.WaitQueue(new SharedArrayBuffer(sync.WaitQueue.byteLength(2)), 0, 2)
         const work = new Int32Array(new SharedArrayBuffer(4))
+        // Until there is none: who gives up for another's sake would spend the wake-up that it has had.
         const take = () => {
-          const there = Atomics.load(work, 0)
-          return there > 0 && Atomics.compareExchange(work, 0, there, there - 1) === there
+          for (let there = Atomics.load(work, 0); there > 0; there = Atomics.load(work, 0)) {
+            if (Atomics.compareExchange(work, 0, there, there - 1) === there) return true
+          }
+          return false
         }
         const worker = (number: number) => () => {
           while (!take()) waiting.sleep(number, () => Atomics.load(work, 0) > 0)
@@ -754,7 +759,7 @@ export const waitQueue: Protocol = {
     },
     {
       name: 'a sleeper whose time runs out gives a wake-up that was spent on it its due',
-      options: { preemptions: 2 },
+      large: true,
       scenario: ({ sync }) => {
         const waiting = new sync.WaitQueue(new SharedArrayBuffer(sync.WaitQueue.byteLength(2)), 0, 2)
         const work = new Int32Array(new SharedArrayBuffer(4))
@@ -856,9 +861,6 @@ export const waitQueue: Protocol = {
   ],
 }
 
-/** With three, the longest of the explorations takes most of a minute. */
-const MOST_PREEMPTIONS = Number(process.env['KHELPER_EXPLORE_PREEMPTIONS'] ?? 2)
-
 const MEMORY = 'kernel/memory.js'
 const COMPLETE = 'kernel/complete.js'
 const WORKQUEUE = 'kernel/workqueue.js'
@@ -883,8 +885,7 @@ export const handOff: Protocol = {
   scenarios: [
     {
       name: '3 threads, a caller that blocks, a khelper, the reaper: one result, one slot',
-      options: { preemptions: MOST_PREEMPTIONS },
-      onlyOriginal: true,
+      large: true,
       scenario: ({ memory: layout, complete, workqueue, completion, doorbell }) => {
         const { Slot, SlotState, Waiter, ExecState } = layout
         const memory = layout.Memory.create({ descriptors: 2, pages: 1, khelpers: 1 })
@@ -983,7 +984,7 @@ export const handOff: Protocol = {
     },
     {
       name: 'a caller that awaits and gives up, against the end: one result, one cleanup, one slot',
-      options: { preemptions: 2 },
+      large: true,
       scenario: ({ memory: layout, complete, caller, umh, state, pipes, credentials, constants }) => {
         const { Slot, SlotState, ExecState } = layout
         const memory = layout.Memory.create({ descriptors: 2, pages: 1, khelpers: 1 })
@@ -992,24 +993,24 @@ export const handOff: Protocol = {
         let running = -1
         let over = 0
         const ended = new Int32Array(new SharedArrayBuffer(4))
+        const calls = new caller.Caller(
+          memory,
+          undefined,
+          () => {},
+          () => false,
+        )
+        const usermode = new state.UsermodeHelperState(memory, calls.owner)
+        const helpers = new umh.UsermodeHelper(
+          calls,
+          usermode,
+          new pipes.StdinPipes(undefined, '/nowhere'),
+          new credentials.CredentialDirectories(),
+          () => {},
+          () => false,
+        )
         return {
           threads: [
             async () => {
-              const calls = new caller.Caller(
-                memory,
-                undefined,
-                () => {},
-                () => false,
-              )
-              const usermode = new state.UsermodeHelperState(memory, calls.owner)
-              const helpers = new umh.UsermodeHelper(
-                calls,
-                usermode,
-                new pipes.StdinPipes(undefined, '/nowhere'),
-                new credentials.CredentialDirectories(),
-                () => {},
-                () => false,
-              )
               const controller = new AbortController()
               const cleanup = () => {
                 cleanups += 1

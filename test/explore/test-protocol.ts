@@ -6,13 +6,22 @@ import { cpSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { fileURLToPath, pathToFileURL } from 'node:url'
-import { ExploreError, explore } from '../../src/explore/index.js'
+import { ExploreError, type ExploreOptions, explore } from '../../src/explore/index.js'
 import { temporary } from '../helpers/temporary.js'
 import type { Mutant, Protocol, ProtocolScenario } from './protocols.js'
 
 const SOURCES = fileURLToPath(new URL('../../src/', import.meta.url))
 /** How many schedules of a mutant's scenario are looked at. */
 const MUTANT_SCHEDULES = 50_000
+
+const MUTANT_PREEMPTIONS = 2
+/** Bounds the preemptions of large scenarios; none: all schedules. */
+const PREEMPTIONS = process.env['KHELPER_EXPLORE_PREEMPTIONS']
+
+/** The options of a scenario whose large ones have a bound. */
+function bounded({ options, large }: ProtocolScenario, preemptions: number | undefined): ExploreOptions {
+  return large && preemptions !== undefined ? { ...options, preemptions } : { ...options }
+}
 
 const modulesOf = (protocol: Protocol, folder: string): Record<string, string> =>
   Object.fromEntries(
@@ -37,12 +46,12 @@ function mutated({ file, from, to }: Mutant, number: number): string {
 
 async function failureOf(
   protocol: Protocol,
-  { scenario, options }: ProtocolScenario,
+  scenario: ProtocolScenario,
   folder: string,
 ): Promise<ExploreError | undefined> {
   try {
-    await explore(scenario, {
-      ...options,
+    await explore(scenario.scenario, {
+      ...bounded(scenario, MUTANT_PREEMPTIONS),
       modules: modulesOf(protocol, folder),
       schedules: MUTANT_SCHEDULES,
     })
@@ -58,13 +67,17 @@ let number = 0
 /** The tests of a protocol; each has a file of its own, because they take their time. */
 export function testProtocol(protocol: Protocol): void {
   describe(`${protocol.name}: every schedule comes to a good end`, () => {
-    for (const { name, scenario, options } of protocol.scenarios) {
-      test(name, async context => {
-        const report = await explore(scenario, { ...options, modules: modulesOf(protocol, SOURCES) })
+    for (const scenario of protocol.scenarios) {
+      test(scenario.name, async context => {
+        const options = bounded(scenario, PREEMPTIONS === undefined ? undefined : Number(PREEMPTIONS))
+        const report = await explore(scenario.scenario, { ...options, modules: modulesOf(protocol, SOURCES) })
         assert.ok(report.complete)
         assert.ok(report.schedules > 1)
-        const bound = options?.preemptions === undefined ? 'all' : `up to ${options.preemptions} preemptions`
-        context.diagnostic(`${report.schedules} schedules (${bound}), ${report.steps} steps`)
+        const bound = options.preemptions === undefined ? 'all' : `up to ${options.preemptions} preemptions`
+        const perMinute = Math.round((report.schedules / report.duration) * 60_000)
+        context.diagnostic(
+          `${report.schedules} schedules (${bound}), ${report.steps} steps, ${perMinute} schedules a minute`,
+        )
       })
     }
   })
@@ -76,7 +89,6 @@ export function testProtocol(protocol: Protocol): void {
       test(mutant.name, async context => {
         const folder = mutated(mutant, own)
         for (const scenario of protocol.scenarios) {
-          if (scenario.onlyOriginal) continue
           const failure = await failureOf(protocol, scenario, folder)
           if (failure === undefined) continue
           context.diagnostic(

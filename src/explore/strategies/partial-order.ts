@@ -37,7 +37,7 @@ interface Event {
 }
 
 const accessOf = (operation: Operation, run: Run): Access => ({
-  address: operation.kind === 'wake' || operation.kind === 'turn' ? NOWHERE : run.addressOf(operation),
+  address: operation.kind === 'wake' ? NOWHERE : run.addressOf(operation),
   reads: operation.reads,
   late: operation.kind === 'timeout',
 })
@@ -45,6 +45,15 @@ const NOWHERE = -1
 
 const depend = (a: Access, b: Access): boolean =>
   (a.late && b.late) || (a.address === b.address && a.address !== NOWHERE && !(a.reads && b.reads))
+
+/** For each thread the later of two events; -1: none yet. */
+function latest(a: readonly number[], b: readonly number[]): number[] {
+  const clock: number[] = []
+  for (let thread = 0; thread < a.length || thread < b.length; thread += 1) {
+    clock.push(Math.max(a[thread] ?? -1, b[thread] ?? -1))
+  }
+  return clock
+}
 
 export class PartialOrderStrategy implements Strategy {
   readonly exhaustive = true
@@ -123,7 +132,7 @@ export class PartialOrderStrategy implements Strategy {
     if (step === undefined) return
     const access = accessOf(step.operation, run)
     const at = this.#events.length
-    const clock = [...(this.#clocks[thread] ?? [])]
+    let clock: number[] = this.#clocks[thread] ?? []
     const races: number[] = []
     const list = this.#earlier(access)
     for (let index = list.length - 1; index >= 0; index -= 1) {
@@ -133,14 +142,14 @@ export class PartialOrderStrategy implements Strategy {
       // Ordered already, by way of another event: not a race.
       if ((clock[event.thread] ?? -1) >= before) continue
       if (event.thread !== thread) races.push(before)
-      for (let other = 0; other < event.clock.length; other += 1) {
-        clock[other] = Math.max(clock[other] ?? -1, event.clock[other] ?? -1)
-      }
+      clock = latest(clock, event.clock)
     }
+    clock = [...clock]
     clock[thread] = at
     this.#clocks[thread] = clock
-    this.#events.push({ thread, access, clock: [...clock] })
+    this.#events.push({ thread, access, clock })
     for (const before of races) this.#reverse(before, at)
+    for (const woken of run.woken) this.#clocks[woken] = latest(this.#clocks[woken] ?? [], clock)
     if (access.late) this.#late.push(at)
     if (access.address === NOWHERE) return
     const there = this.#byAddress.get(access.address)

@@ -1,0 +1,61 @@
+/**
+ * A thread of a scenario: its coroutine, and the event loop that it stands for.
+ */
+import type { Operation } from './operations.js'
+
+export type Coroutine = Generator<unknown, unknown, unknown>
+export type Task = () => void
+
+export interface Sleeper {
+  readonly thread: LogicalThread
+  readonly address: number
+  readonly deadline: number
+  /** For an event loop that awaits; undefined for a thread that blocks. */
+  readonly resolve: ((outcome: string) => void) | undefined
+}
+
+interface Timer {
+  readonly due: number
+  readonly callback: Task
+}
+
+interface Look {
+  readonly place: string
+  readonly address: number
+  readonly value: number | bigint
+  times: number
+}
+
+export class LogicalThread {
+  readonly number: number
+  /** The coroutine that runs, and what it is at. */
+  running:
+    | {
+        readonly coroutine: Coroutine
+        readonly resolve: (value: unknown) => void
+        readonly reject: (error: unknown) => void
+      }
+    | undefined
+  pending: Operation | undefined
+  /** What the pending operation's execution gives, where it was decided by another thread. */
+  outcome: unknown
+  asleep: Sleeper | undefined
+  readonly tasks: Task[] = []
+  readonly immediates = new Map<object, Task>()
+  readonly timers = new Map<object, Timer>()
+  mainDone = false
+  /** Loads since anybody has written that gave the same as before: it looks again and again. */
+  readonly seen: Look[] = []
+  seenEpoch = -1
+  repeated = 0
+  /** Since when it does nothing but look; it goes on when somebody has written. */
+  spinningSince = -1
+  /** Where it was since another thread made a step. */
+  readonly rounds: { readonly place: string; readonly address: number }[] = []
+  /** It goes round in circles: others go first. */
+  yields = false
+
+  constructor(number: number) {
+    this.number = number
+  }
+}
