@@ -74,7 +74,6 @@ export class Libc {
   readonly #epollCtl
   readonly #epollWait
   readonly #syscall
-  readonly #systemCall
   readonly #wait4
   readonly #waitid
   readonly #splice
@@ -108,8 +107,8 @@ export class Libc {
     this.#epollCreate = func('int epoll_create1(int)')
     this.#epollCtl = func('int epoll_ctl(int, int, int, void *)')
     this.#epollWait = func('int epoll_wait(int, void *, int, int)')
-    this.#syscall = func('long syscall(long, long, long)')
-    this.#systemCall = func('long syscall(long, long, long, long, long, long)')
+    // All seven, always: it reads the last one from the stack, which may end there where a call has fewer.
+    this.#syscall = func('long syscall(long, long, long, long, long, long, long)')
     this.#wait4 = func('int wait4(int, void *, int, void *)')
     this.#waitid = func('int waitid(int, int, void *, int)')
     this.#splice = func('long splice(int, uintptr_t, int, uintptr_t, size_t, uint)')
@@ -233,11 +232,11 @@ export class Libc {
 
   /** A system call by its number, of the calling thread only. Addresses are numbers. */
   systemCall(number: number, first = 0, second = 0, third = 0, fourth = 0, fifth = 0): number {
-    return this.#result(this.#systemCall(number, first, second, third, fourth, fifth))
+    return this.#result(this.#syscall(number, first, second, third, fourth, fifth, 0))
   }
 
   pidfdOpen(pid: number): number {
-    return this.#result(this.#syscall(SYS_PIDFD_OPEN, pid, 0))
+    return this.systemCall(SYS_PIDFD_OPEN, pid)
   }
 
   /** Signals the process that a pidfd was opened for, and no other. */
