@@ -141,17 +141,24 @@ export class InThreadHelpers {
     argv: readonly string[],
     envp: readonly string[],
   ): Promise<void> {
+    const { words } = this.#memory
+    const current = this.#row + Khelper.CURRENT
     let main: HelperMain
+    Atomics.store(words, this.#row + Khelper.IMPORTING, 1)
     try {
+      if (Atomics.load(words, current) !== slot + 1) awaitTermination()
       main = mainOf(await import(module.url))
     } catch (error) {
+      Atomics.store(words, this.#row + Khelper.IMPORTING, 0)
       this.#tell(slot, `${inspect(error)}\n`)
       const number = importErrno(error)
       this.spent ||= PASSING.some(name => errno(name) === number)
-      Atomics.store(this.#memory.words, this.#row + Khelper.CURRENT, 0)
+      if (Atomics.compareExchange(words, current, slot + 1, 0) !== slot + 1) awaitTermination()
       this.#completer.fail(slot, number, Step.IMPORT)
       return
     }
+    Atomics.store(words, this.#row + Khelper.IMPORTING, 0)
+    if (Atomics.load(words, current) !== slot + 1) awaitTermination()
     module.main = main
     await this.#call(slot, main, argv, envp)
   }

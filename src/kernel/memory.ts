@@ -135,6 +135,11 @@ export const Khelper = {
   TAKEN: 6,
   /** The descriptor that it holds in reserve, plus one; 0: none. Taken by exchange: by itself, or by who buries it. */
   RESERVE: 8,
+  /**
+   * 1 while it reads an in-thread helper's modules: set before CURRENT is looked at once more, and looked at by whoever
+   * has negated CURRENT. One of both sees the other.
+   */
+  IMPORTING: 9,
   WORDS: 16,
 } as const
 export const KhelperState = { NONE: 0, STARTING: 1, RUNNING: 2, DEAD: 3 } as const

@@ -90,6 +90,11 @@ const STOP_MS = 1_000
 const LOOK_MS = 15
 /** Loading takes some milliseconds; a process that is exiting waits no longer than this for it. */
 const LOADING_MS = 2_000
+/**
+ * A thread that reads modules is not ended meanwhile, or Node leaves the file open that it was just opening. Reading is
+ * over long before this; what takes longer is a module whose own code does not end.
+ */
+const IMPORT_MS = 250
 /** More than a thread opens to come up, and to load what it runs. */
 const THREAD_DESCRIPTORS = 12
 const SIGKILL = 9
@@ -105,6 +110,12 @@ interface Thread {
   error: NodeJS.ErrnoException | undefined
   /** The in-thread helper that ran last on it, as it tells when it dies. */
   helper: string | undefined
+}
+
+interface Importing {
+  readonly index: KhelperIndex
+  readonly thread: Thread
+  readonly deadline: number
 }
 
 export class Supervisor {
@@ -129,6 +140,8 @@ export class Supervisor {
   #turned = performance.now()
   #turnDue = false
   #stopped = false
+  /** Threads that are to be ended and were just reading modules. */
+  readonly #importing: Importing[] = []
 
   constructor(memory: Memory, completer: Completer, libc: Libc | undefined, options: SupervisorOptions) {
     this.#memory = memory
@@ -208,6 +221,7 @@ export class Supervisor {
   /** To be called now and then while calls are in flight; may be called while this thread is blocked. */
   watch(): void {
     this.#deliverSignals()
+    if (this.#importing.length > 0) this.#endImporting()
     const now = performance.now()
     if (now - this.#looked < LOOK_MS || this.#stopped) return
     this.#looked = now
@@ -234,8 +248,23 @@ export class Supervisor {
     if (Atomics.compareExchange(words, row + Khelper.CURRENT, slot + 1, -(slot + 1)) !== slot + 1)
       return false
     thread.killedBy = signal
-    void thread.worker.terminate()
+    if (Atomics.load(words, row + Khelper.IMPORTING) === 0) void thread.worker.terminate()
+    else
+      this.#importing.push({ index: index as KhelperIndex, thread, deadline: performance.now() + IMPORT_MS })
     return true
+  }
+
+  /** Ends those that are to be ended, when they have read what they were reading; `watch` comes by until they are gone. */
+  #endImporting(): void {
+    const { words } = this.#memory
+    const now = performance.now()
+    for (const ending of this.#importing.splice(0)) {
+      const { index, thread, deadline } = ending
+      if (this.#threads[index] !== thread) continue
+      const reads = Atomics.load(words, this.#memory.khelper(index) + Khelper.IMPORTING) === 1
+      if (reads && now < deadline) this.#importing.push(ending)
+      else void thread.worker.terminate()
+    }
   }
 
   /** Lets the threads leave; to be called when no call is in flight. */

@@ -55,11 +55,8 @@ export function resources(): Resources {
   }
 }
 
-/**
- * What Node 20 itself leaves of threads, as a few lines without khelper show: the epoll set of one that could not have all
- * its descriptors to start with, and a module that one was just opening when it was ended.
- */
-const LEFT_BY_NODE = /anon_inode:\[eventpoll\]$|\/workers\/[^/]+\.js$/
+/** What Node 20 itself leaves, as a few lines without khelper show: the epoll set of a thread that misses a descriptor. */
+const LEFT_BY_NODE = /anon_inode:\[eventpoll\]$/
 
 /** Descriptors that are there after and were not before, those of Node's own apart. */
 export function newFds(

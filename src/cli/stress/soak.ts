@@ -77,14 +77,7 @@ export function trends(samples: readonly Sample[]): Trend[] {
   })
 }
 
-const count = (folder: string): number => {
-  try {
-    return readdirSync(folder).length
-  } catch {
-    // There is no descriptor left at this moment.
-    return 0
-  }
-}
+const count = (folder: string): number => readdirSync(folder).length
 
 const MEGABYTE = 2 ** 20
 const rounded = (value: number): number => Math.round(value * 100) / 100
@@ -128,15 +121,24 @@ export class Soak {
 
   #sample(): void {
     const now = performance.now()
-    const { rss, heapUsed, external } = process.memoryUsage()
+    let held: Pick<Sample, 'rssMegabytes' | 'heapMegabytes' | 'externalMegabytes' | 'fds' | 'threads'>
+    try {
+      const { rss, heapUsed, external } = process.memoryUsage()
+      held = {
+        rssMegabytes: inMegabytes(rss),
+        heapMegabytes: inMegabytes(heapUsed),
+        externalMegabytes: inMegabytes(external),
+        fds: count('/proc/self/fd'),
+        threads: count('/proc/self/task'),
+      }
+    } catch {
+      // There is no descriptor left to look with: this interval becomes part of the next.
+      return
+    }
     const calls = this.#calls()
     const sample: Sample = {
       seconds: Math.round((now - this.#began) / 1000),
-      rssMegabytes: inMegabytes(rss),
-      heapMegabytes: inMegabytes(heapUsed),
-      externalMegabytes: inMegabytes(external),
-      fds: count('/proc/self/fd'),
-      threads: count('/proc/self/task'),
+      ...held,
       callsPerSecond: Math.round((1000 * (calls - this.#lastCalls)) / (now - this.#lastSample)),
       inThreadP50: rounded(percentile(this.#inThread, 0.5)),
       inThreadP99: rounded(percentile(this.#inThread, 0.99)),
