@@ -24,7 +24,7 @@ export interface ModuleInfo {
 }
 
 /** What a helper may call while it looks for a module. */
-const MODPROBE_CALLS = ['init_module', 'modules', 'sysctl_read'] as const
+const MODPROBE_CALLS = ['init_module', 'modules', 'sysctl_read', 'kmsg'] as const
 
 export class Kmod {
   readonly #kernel: Kernel
@@ -36,8 +36,8 @@ export class Kmod {
     this.#loader = new ModuleLoader(kernel, periods)
     this.#requests = new ModuleRequests(
       kernel,
-      async () => {
-        const grant = await systemCalls(kernel).grant(MODPROBE_CALLS)
+      async log => {
+        const grant = await systemCalls(kernel).grant(MODPROBE_CALLS, log)
         return { envp: grant.envp, done: () => grant.revoke() }
       },
       periods,
@@ -115,8 +115,8 @@ export class Kmod {
   }
 
   /** @internal As request_module: 0, `-errno` or the wait status. */
-  requestRetval(wait: boolean, name: string, options?: RequestOptions): Promise<number> {
-    return this.#requests.request(wait, name, options)
+  async requestRetval(wait: boolean, name: string, options?: RequestOptions): Promise<number> {
+    return (await this.#requests.request(wait, name, options)).retval
   }
 
   /** The modules that are loaded, on their way in or on their way out. */

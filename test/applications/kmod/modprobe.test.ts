@@ -205,7 +205,16 @@ softdep my-module pre: x y-z post: w
     const first = moduleFolder({ '20.conf': 'options m from=first', 'not.txt': 'blacklist x' })
     const second = moduleFolder({ '20.conf': 'options m from=second', '10.conf': 'options m early=1' })
     assert.deepEqual(readConfig([first, second]).options.get('m'), ['early=1', 'from=first'])
-    assert.throws(() => readConfig(['/no/such']), { code: 'ENOENT', path: '/no/such' })
+  })
+
+  test('a folder or a file that cannot be read is told of and left out; the others stand', () => {
+    const folder = moduleFolder({ '10.conf': 'blacklist good', '20.conf/in-the-way': '' })
+    const { problems, blacklist } = readConfig(['/no/such', folder])
+    assert.deepEqual(problems, [
+      '/no/such: cannot be read (ENOENT), and is left out',
+      `${folder}/20.conf: cannot be read (EISDIR), and is left out`,
+    ])
+    assert.ok(blacklist.has('good'))
   })
 
   test('aliases are matched as fnmatch does', () => {
@@ -333,6 +342,40 @@ describe('modprobe', () => {
     assert.equal(readFileSync(out, 'utf8'), 'a o=1 p=2\n')
     await assert.rejects(modprobe.unload('a'), { code: 'EINVAL', message: /has failed \(3\)/ })
     assert.deepEqual(calls.log, [])
+  })
+
+  test('$CMDLINE_OPTS is put in as it is, whatever it is', async () => {
+    const commands: string[] = []
+    const { modprobe } = setUp(
+      { 'a.js': module() },
+      {
+        config: configOf(`install a load $CMDLINE_OPTS;`),
+        runCommand: async command => {
+          commands.push(command)
+          return undefined
+        },
+      },
+    )
+    await modprobe.load('a', 'price=$&$$5')
+    assert.deepEqual(commands, ['load price=$&$$5;'])
+  })
+
+  test('a command that fails says which one it was, and a soft dependency’s does not keep its module from loading', async () => {
+    const files = { 'a.js': module(`export const softdep = 'pre: b'`), 'b.js': module() }
+    const config = configOf('install b exit 4\nremove b exit 3')
+    const { calls, modprobe } = setUp(files, { config })
+    await modprobe.load('a')
+    assert.deepEqual(calls.log, ['+a'])
+    await assert.rejects(modprobe.load('b'), {
+      message: 'EINVAL: the install command for module b has failed (4)',
+    })
+    await assert.rejects(modprobe.unload('b'), {
+      message: 'EINVAL: the remove command for module b has failed (3)',
+    })
+    const told: string[] = []
+    const verbose = setUp(files, { config, dryRun: true, told: step => told.push(step) }).modprobe
+    await verbose.unload('b')
+    assert.deepEqual(told, ['remove exit 3'])
   })
 
   test('unloading takes what was needed along, where nobody else needs it', async () => {
