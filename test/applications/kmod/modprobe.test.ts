@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import fc from 'fast-check'
@@ -106,6 +106,40 @@ describe('depmod', () => {
     assert.match(warnings.join('\n'), /b\.js:2: the export alias must be written out/)
     assert.match(warnings.join('\n'), /c\.js:3: /)
     assert.match(warnings.join('\n'), /d\/a\.js has the name of a\.js/)
+  })
+
+  test('a file that is made of itself, has no end, or is not what it should be, is told of, and the others are done', () => {
+    const doublings = Array.from({ length: 40 }, (_, index) => `const d${index + 1} = [d${index}, d${index}]`)
+    const folder = moduleFolder({
+      'circle.js': module('\nconst a = b, b = a; export const alias = a'),
+      'endless.js': module(`\nconst d0 = 'x'; ${doublings.join(';')}; export { d40 as alias }`),
+      'deep.js': module(
+        `${Array.from({ length: 50_000 }, (_, index) => `const n${index + 1} = [n${index}]`).join('\n')}
+         const n0 = 'x'; export { n50000 as alias }`,
+      ),
+      'number.js': module('export const alias = 7'),
+      'two words.js': module(),
+      'good.js': module(`const name = ['g', 'h']; export const alias = name, depends = name`),
+      'g.js': module(),
+      'h.js': module(),
+    })
+    const { modules, warnings } = depmod(folder)
+    assert.equal(modules, 3)
+    assert.deepEqual(readIndex(folder).modules.get('good')?.depends, ['h', 'g'])
+    const told = warnings.join('\n')
+    assert.match(told, /circle\.js:2: the export alias must be written out/)
+    assert.match(told, /endless\.js:2: the export alias has more than/)
+    assert.match(told, /deep\.js:\d+: the export alias is nested too deeply/)
+    assert.match(told, /number\.js: its export alias must be a string or an array of strings/)
+    assert.match(told, /two words\.js" is left out/)
+    assert.equal(warnings.length, 5, told)
+  })
+
+  test('what is read while depmod writes does not stand for what it has written', () => {
+    const folder = moduleFolder({ 'z.js': module(`export const alias = 'zed'`), 'modules.dep': 'z.js:\n' })
+    assert.deepEqual(readIndex(folder).aliases, [])
+    writeFileSync(join(folder, 'modules.alias'), 'alias zed z\n')
+    assert.deepEqual(readIndex(folder).aliases, [{ pattern: 'zed', module: 'z' }])
   })
 
   test('a folder that is not there: ENOENT', () => {
