@@ -8,7 +8,7 @@ import { systemCalls } from '../system-calls/index.js'
 import { type InsmodOptions, type LoaderPeriods, ModuleLoader, type RmmodOptions } from './loader.js'
 import type { Module, ModuleState } from './module.js'
 import { ModuleObjects } from './module-objects.js'
-import { joinArgument } from './parameters.js'
+import type { Argument } from './parameters.js'
 import { defineModuleFiles, modulesText } from './proc-modules.js'
 import { ModuleRequests, type RequestOptions, type RequestPeriods, requestError } from './request-module.js'
 
@@ -62,18 +62,19 @@ export class Kmod {
    * Loads a module from its file (init_module).
    * @param file a path or a `file:` URL
    * @param params `'name=value …'`, or an object
-   * @throws SystemError EPERM, ENOENT, ENOEXEC, EEXIST, EBUSY, EINTR, EINVAL, ERANGE, or what its init gave
+   * @throws SystemError EPERM, ENOENT, ENOEXEC, EEXIST, EBUSY, EINTR, EINVAL, ERANGE, or what its init gave;
+   *   ERR_INVALID_ARG_TYPE for a parameter that the module declares wrong
    */
   async insmod(
     file: string | URL,
     params: string | Readonly<Record<string, string | number | bigint | boolean>> = '',
     options: InsmodOptions = {},
   ): Promise<ModuleInfo> {
-    return infoOf(await this.#loader.init(file, parameterLine(params), options))
+    return infoOf(await this.#loader.init(file, argumentsOf(params), options))
   }
 
   /**
-   * Unloads a module (delete_module).
+   * Unloads a module (delete_module). By force it also gives up one that is being loaded: its insmod fails with EINTR.
    * @throws SystemError EPERM, ENOENT; EAGAIN (which is EWOULDBLOCK) if it is in use; EBUSY if it is not LIVE, stays for
    *   ever, or does not come back from its exit within 30 s
    */
@@ -157,11 +158,10 @@ function infoOf(module: Module): ModuleInfo {
   }
 }
 
-function parameterLine(params: unknown): string {
+/** An object's values are not put into a line: what is in them could not be told from what divides a line. */
+function argumentsOf(params: unknown): string | Argument[] {
   if (typeof params === 'string') return params
   if (typeof params !== 'object' || params === null)
     throw wrongType('params', 'of type string or object', params)
-  return Object.entries(params)
-    .map(([name, value]) => joinArgument(name, String(value)))
-    .join(' ')
+  return Object.entries(params).map(([name, value]) => ({ name, value: String(value) }))
 }
