@@ -9,6 +9,7 @@
  *   interned     the slab of interned strings (environments, paths), written once and then named by number
  *   processes    the slab of processes started by posix_spawn and not yet reaped
  *   khelper_wq   the queue of slot numbers and its wait queue
+ *   deferred     the queue of in-thread calls that the khelper for programs has left to the others
  *   launches     the queue of slots whose program the wait_for_helper thread starts (launcher child_process)
  *
  * The buffer is large and mostly never touched; untouched memory costs nothing.
@@ -135,6 +136,8 @@ export const Khelper = {
   TAKEN: 6,
   /** The descriptor that it holds in reserve, plus one; 0: none. Taken by exchange: by itself, or by who buries it. */
   RESERVE: 8,
+  /** 1 while an in-thread helper holds it that nobody waits for, and whose slot is another's already. */
+  DETACHED: 9,
   WORDS: 16,
 } as const
 export const KhelperState = { NONE: 0, STARTING: 1, RUNNING: 2, DEAD: 3 } as const
@@ -389,6 +392,7 @@ function layOut({ descriptors, pages, khelpers }: MemorySize) {
     queue: room(MpmcQueue.byteLength(powerOfTwoAbove(descriptors))),
     idleKhelpers: room(WaitQueue.byteLength(khelpers)),
     launches: room(MpmcQueue.byteLength(powerOfTwoAbove(descriptors))),
+    deferred: room(MpmcQueue.byteLength(powerOfTwoAbove(descriptors))),
     bytes: end,
   }
 }
@@ -407,6 +411,7 @@ export class Memory {
   readonly queue: MpmcQueue
   readonly idleKhelpers: WaitQueue
   readonly launches: MpmcQueue
+  readonly deferred: MpmcQueue
   readonly #layout: ReturnType<typeof layOut>
 
   private constructor(buffer: SharedArrayBuffer, size: MemorySize) {
@@ -424,6 +429,7 @@ export class Memory {
     this.queue = new MpmcQueue(buffer, layout.queue, powerOfTwoAbove(size.descriptors))
     this.idleKhelpers = new WaitQueue(buffer, layout.idleKhelpers, size.khelpers)
     this.launches = new MpmcQueue(buffer, layout.launches, powerOfTwoAbove(size.descriptors))
+    this.deferred = new MpmcQueue(buffer, layout.deferred, powerOfTwoAbove(size.descriptors))
   }
 
   /** @throws RangeError if there is no memory of that size */
@@ -460,6 +466,16 @@ export class Memory {
 
   khelper(khelper: KhelperIndex): number {
     return this.#layout.khelpers / WORD + khelper * Khelper.WORDS
+  }
+
+  /** The last khelper takes programs only: in-thread helpers that hold all the others hold no program up. */
+  get khelperForPrograms(): KhelperIndex {
+    return (this.size.khelpers - 1) as KhelperIndex
+  }
+
+  /** Calls that no khelper has taken up. */
+  get waiting(): number {
+    return this.queue.size + this.deferred.size
   }
 
   /** Index in `words` of a slot's first word. */

@@ -15,8 +15,8 @@ import { Slots } from './slots.js'
 const MAX_CONCURRENT = 50
 const ALL_BUSY_TIMEOUT = 5_000
 /**
- * Helpers that run at once on khelper threads: each holds one for as long as the module's init takes, and there are 32
- * beyond those that stay (`kernel/supervisor.ts`).
+ * Helpers that run at once on khelper threads: each holds one for as long as the module's init takes, and others than
+ * modprobe need them, too; there are 32 beyond those that stay (`kernel/supervisor.ts`).
  */
 const MAX_IN_THREAD = 16
 const IN_THREAD_SCHEME = 'file:'
