@@ -86,7 +86,8 @@ export class Kmod {
   /**
    * Asks user space for a module (request_module): runs kernel.modprobe and waits for it. That it succeeds does not
    * prove that the module is there: look again.
-   * @throws SystemError ENOENT, ENAMETOOLONG, ETIME, EBUSY, ERESTARTSYS, …; `retval` is what request_module gives
+   * @throws SystemError ENOENT, ENAMETOOLONG, ETIME, EBUSY, ERESTARTSYS, …; `retval` is what request_module gives,
+   *   `cause` what the helper has told of its failure
    */
   async requestModule(name: string, options: RequestOptions = {}): Promise<void> {
     const error = requestError(await this.#requests.request(true, name, options), name, this.#modprobe)

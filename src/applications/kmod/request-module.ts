@@ -235,7 +235,7 @@ export function requestError(
 const REASONS: Readonly<Record<string, string>> = {
   ENOENT: 'there is no such modprobe; kernel.modprobe names it',
   ENAMETOOLONG: `a name has at most ${MODULE_NAME_BYTES - 1} bytes`,
-  ETIME: `${MAX_CONCURRENT} other requests are under way (${MAX_IN_THREAD} with a helper on a thread)`,
+  ETIME: `${MAX_CONCURRENT} other requests are under way, or ${MAX_IN_THREAD} whose helpers hold a thread each`,
   EBUSY: 'helpers are disabled',
   ERESTARTSYS: 'the wait was broken off',
 }
