@@ -2,7 +2,7 @@
  * Asks user space for a module: request_module, as in Linux 6.17, kernel/module/kmod.c and dups.c.
  */
 import { GFP_KERNEL, UMH_KILLABLE, UMH_WAIT_PROC, type WaitMode } from '../../kernel/constants.js'
-import { isSystemError, SystemError, wrongType } from '../../kernel/errors.js'
+import { SystemError, wrongType } from '../../kernel/errors.js'
 import type { Kernel } from '../../kernel/kernel.js'
 import { readSysctl } from '../../kernel/proc/sysctls.js'
 import type { SubprocessInfo } from '../../kernel/subprocess-info.js'
@@ -146,8 +146,10 @@ export class ModuleRequests {
       })
     } catch (error) {
       ended()
-      if (!isSystemError(error)) throw error
-      return { retval: error.retval, cause: error }
+      const cause = error as NodeJS.ErrnoException
+      const code = knownName(cause.code)
+      if (code === undefined) throw error
+      return { retval: -errno(code), cause }
     }
     const retval = await this.#exec(info, request)
     const { failure } = log

@@ -259,6 +259,18 @@ test('no socket can be opened: the request fails with its error, duplicates or n
   }
 })
 
+test('there is no place for a socket: the error of what was met', async () => {
+  await using own = boot({ khelpers: 1 })
+  const before = process.env['TMPDIR']
+  process.env['TMPDIR'] = '/no/such/folder'
+  try {
+    assert.equal(await kmod(own).requestRetval(true, 'any'), -errno('ENOENT'))
+  } finally {
+    if (before === undefined) delete process.env['TMPDIR']
+    else process.env['TMPDIR'] = before
+  }
+})
+
 test('why the default helper has failed is in the error; what is wrong with its configuration is told once', async () => {
   await using own = boot({ khelpers: 1 })
   const loaded = kmod(own)
