@@ -243,6 +243,8 @@ export class ModuleLoader {
   }
 
   async #run(module: Module, arrival: AbortSignal): Promise<void> {
+    // It may have been given up between two waits, of which neither has heard.
+    arrival.throwIfAborted()
     const context: ModuleContext = {
       kernel: this.#kernel,
       module,
