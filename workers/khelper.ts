@@ -38,7 +38,7 @@ const CALLS_PER_BACKLOG = 16
 
 const { buffer, khelper, scratch, retireAfter } = workerData as KhelperData
 const memory = Memory.attach(buffer)
-const { words, queue, idleKhelpers } = memory
+const { words, queue, deferred, idleKhelpers } = memory
 const row = memory.khelper(khelper as KhelperIndex)
 const runState = memory.control(Control.RUN_STATE)
 const completer = new Completer(memory)
@@ -74,9 +74,22 @@ const inThread = (slot: SlotIndex) =>
   ((words[memory.slot(slot) + Slot.FLAGS] ?? 0) & SlotFlag.IN_THREAD) !== 0
 
 const stopping = () => Atomics.load(words, runState) >= RunState.STOPPED
-const ready = () => queue.size > 0 || stopping()
+const forPrograms = khelper === memory.khelperForPrograms
+const ready = () => queue.size > 0 || (!forPrograms && deferred.size > 0) || stopping()
 
 const mustTurn = () => handlers.inThreadUsed && process.getActiveResourcesInfo().length > resourcesAtStart
+
+/** The next call that this thread may execute: what was deferred is older. */
+function take(): SlotIndex | undefined {
+  if (!forPrograms) return (deferred.pop() ?? queue.pop()) as SlotIndex | undefined
+  for (;;) {
+    const slot = queue.pop() as SlotIndex | undefined
+    if (slot === undefined || !inThread(slot)) return slot
+    // Room for every slot at once, so this cannot fail. Whoever sleeps may have been spared for this thread's sake.
+    deferred.push(slot)
+    idleKhelpers.wakeUp()
+  }
+}
 
 /** Executes one call; a promise if that takes a turn of the event loop. */
 function execute(slot: SlotIndex): Promise<void> | undefined {
@@ -121,7 +134,7 @@ async function work(): Promise<void> {
   /** Whether the last call was a short one: then the next may come soon, and waiting for it awake pays. */
   let quick = false
   for (;;) {
-    const slot = queue.pop() as SlotIndex | undefined
+    const slot = take()
     if (slot !== undefined) {
       calls += 1
       quick = short(slot, calls)

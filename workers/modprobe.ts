@@ -4,14 +4,33 @@
  *   modprobe -q -- name
  */
 import { fileURLToPath } from 'node:url'
+import { workerData } from 'node:worker_threads'
 import { moduleCalls, modulePlaces } from '../src/applications/kmod/modprobe/calls.js'
 import { readConfig } from '../src/applications/kmod/modprobe/config.js'
 import { Modprobe } from '../src/applications/kmod/modprobe/modprobe.js'
 import { readIndex } from '../src/applications/kmod/modprobe/module-index.js'
+import { runAsHelper } from '../src/applications/kmod/modprobe/run-command.js'
+import { errorLine, warningLine } from '../src/applications/kmod/request-log.js'
 import { SystemCallClient } from '../src/applications/system-calls/client.js'
+import type { Kernel } from '../src/kernel/kernel.js'
+import { Control, Launcher, Memory } from '../src/kernel/memory.js'
+import type { KhelperData } from '../src/kernel/supervisor.js'
 
 const BUILTIN = fileURLToPath(new URL('../src/modules/', import.meta.url))
 const EXIT_FAILURE = 1
+
+/** Named, not imported: what few need is not to be part of this file, which every request loads. */
+const ENTRY = new URL('../src/index.js', import.meta.url).href
+
+/** The kernel whose khelper this thread is. */
+async function attached(): Promise<Kernel> {
+  const { attach } = (await import(ENTRY)) as typeof import('../src/index.js')
+  const { buffer, scratch } = workerData as KhelperData
+  const memory = Memory.attach(buffer)
+  const posix = memory.words[memory.control(Control.LAUNCHER)] === Launcher.POSIX_SPAWN
+  const name = posix ? 'posix_spawn' : 'child_process'
+  return attach({ memory: buffer, launcher: { name, reason: 'the kernel has it' }, scratch })
+}
 
 export default async function modprobe(argv: readonly string[], envp: readonly string[]): Promise<number> {
   const variable = (name: string): string | undefined =>
@@ -20,11 +39,20 @@ export default async function modprobe(argv: readonly string[], envp: readonly s
   const socket = variable('KHELPER_SOCKET')
   if (socket === undefined || name === '') return EXIT_FAILURE
   using client = await SystemCallClient.connect({ socket, authority: variable('KHELPER_AUTHORITY') })
-  const { directories, config } = await modulePlaces(client)
-  await new Modprobe(moduleCalls(client), {
-    indexes: directories.map(readIndex),
-    config: readConfig(config),
-    builtin: BUILTIN,
-  }).load(name)
-  return 0
+  const log = (line: string) => client.call('kmsg', line)
+  try {
+    const { directories, config: places } = await modulePlaces(client)
+    const config = readConfig(places)
+    for (const problem of config.problems) await log(warningLine(problem))
+    await new Modprobe(moduleCalls(client), {
+      indexes: directories.map(readIndex),
+      config,
+      builtin: BUILTIN,
+      runCommand: runAsHelper(attached, envp),
+    }).load(name)
+    return 0
+  } catch (error) {
+    await log(errorLine(error instanceof Error ? error.message : String(error)))
+    return EXIT_FAILURE
+  }
 }

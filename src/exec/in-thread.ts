@@ -175,6 +175,7 @@ export class InThreadHelpers {
     this.#completer.execDone(slot, ExecState.STARTED)
     if (!waited) {
       // Nobody waits for its end: from here the slot is its owner's again.
+      Atomics.store(words, this.#row + Khelper.DETACHED, 1)
       Atomics.store(words, this.#row + Khelper.CURRENT, 0)
       this.#completer.umhComplete(slot, 0)
     }
@@ -216,8 +217,11 @@ export class InThreadHelpers {
   }
 
   #end(slot: SlotIndex | undefined, status: number): void {
-    if (slot === undefined) return
     const { words } = this.#memory
+    if (slot === undefined) {
+      Atomics.store(words, this.#row + Khelper.DETACHED, 0)
+      return
+    }
     const current = this.#row + Khelper.CURRENT
     if (Atomics.compareExchange(words, current, slot + 1, 0) !== slot + 1) awaitTermination()
     this.#completer.umhComplete(slot, status)

@@ -224,10 +224,10 @@ export class Kernel implements AsyncDisposable {
 
   /** What is in use at this moment. */
   stats(): KernelStats {
-    const { slots, words, queue } = this.#memory
+    const { slots, words } = this.#memory
     return {
       descriptors: { capacity: slots.capacity, available: slots.available },
-      queued: queue.size,
+      queued: this.#memory.waiting,
       inFlight: this.#caller.inFlight,
       running: this.#state.running,
       processes: Atomics.load(words, this.#memory.control(Control.PROCESSES)),
@@ -685,7 +685,7 @@ class AttachedHome implements Home {
   /** The kernel's thread may have to add a khelper for calls that wait. */
   watch(): void {
     wakeStanding(this.#memory)
-    if (this.#memory.queue.size > 0) this.#completer.ring(KERNEL_OWNER)
+    if (this.#memory.waiting > 0) this.#completer.ring(KERNEL_OWNER)
   }
 
   share(): void {}

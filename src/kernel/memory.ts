@@ -9,6 +9,7 @@
  *   interned     the slab of interned strings (environments, paths), written once and then named by number
  *   processes    the slab of processes started by posix_spawn and not yet reaped
  *   khelper_wq   the queue of slot numbers and its wait queue
+ *   deferred     the queue of in-thread calls that the khelper for programs has left to the others
  *   launches     the queue of slots whose program the wait_for_helper thread starts (launcher child_process)
  *
  * The buffer is large and mostly never touched; untouched memory costs nothing.
@@ -140,6 +141,8 @@ export const Khelper = {
    * has negated CURRENT. One of both sees the other.
    */
   IMPORTING: 9,
+  /** 1 while an in-thread helper holds it that nobody waits for, and whose slot is another's already. */
+  DETACHED: 10,
   WORDS: 16,
 } as const
 export const KhelperState = { NONE: 0, STARTING: 1, RUNNING: 2, DEAD: 3 } as const
@@ -394,6 +397,7 @@ function layOut({ descriptors, pages, khelpers }: MemorySize) {
     queue: room(MpmcQueue.byteLength(powerOfTwoAbove(descriptors))),
     idleKhelpers: room(WaitQueue.byteLength(khelpers)),
     launches: room(MpmcQueue.byteLength(powerOfTwoAbove(descriptors))),
+    deferred: room(MpmcQueue.byteLength(powerOfTwoAbove(descriptors))),
     bytes: end,
   }
 }
@@ -412,6 +416,7 @@ export class Memory {
   readonly queue: MpmcQueue
   readonly idleKhelpers: WaitQueue
   readonly launches: MpmcQueue
+  readonly deferred: MpmcQueue
   readonly #layout: ReturnType<typeof layOut>
 
   private constructor(buffer: SharedArrayBuffer, size: MemorySize) {
@@ -429,6 +434,7 @@ export class Memory {
     this.queue = new MpmcQueue(buffer, layout.queue, powerOfTwoAbove(size.descriptors))
     this.idleKhelpers = new WaitQueue(buffer, layout.idleKhelpers, size.khelpers)
     this.launches = new MpmcQueue(buffer, layout.launches, powerOfTwoAbove(size.descriptors))
+    this.deferred = new MpmcQueue(buffer, layout.deferred, powerOfTwoAbove(size.descriptors))
   }
 
   /** @throws RangeError if there is no memory of that size */
@@ -465,6 +471,16 @@ export class Memory {
 
   khelper(khelper: KhelperIndex): number {
     return this.#layout.khelpers / WORD + khelper * Khelper.WORDS
+  }
+
+  /** The last khelper takes programs only: in-thread helpers that hold all the others hold no program up. */
+  get khelperForPrograms(): KhelperIndex {
+    return (this.size.khelpers - 1) as KhelperIndex
+  }
+
+  /** Calls that no khelper has taken up. */
+  get waiting(): number {
+    return this.queue.size + this.deferred.size
   }
 
   /** Index in `words` of a slot's first word. */

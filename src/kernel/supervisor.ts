@@ -457,8 +457,10 @@ export class Supervisor {
   }
 
   #failQueued(): void {
-    for (let slot = this.#memory.queue.pop(); slot !== undefined; slot = this.#memory.queue.pop()) {
-      this.#completer.fail(slot as SlotIndex, errno('EAGAIN'), Step.KHELPER)
+    for (const queue of [this.#memory.deferred, this.#memory.queue]) {
+      for (let slot = queue.pop(); slot !== undefined; slot = queue.pop()) {
+        this.#completer.fail(slot as SlotIndex, errno('EAGAIN'), Step.KHELPER)
+      }
     }
   }
 
@@ -513,30 +515,36 @@ export class Supervisor {
 
   /**
    * Adds a khelper where calls wait: one of those that stay, if every one that is there has come up; beyond them only
-   * if each has been at one and the same call since the last look.
+   * if each has been at one and the same call since the last look; and the one for programs only if there can be no
+   * other.
    */
   #addIfNeeded(): void {
-    const { words, queue } = this.#memory
-    let stuck = queue.size > 0
+    const { words, queue, khelperForPrograms } = this.#memory
+    let stuck = this.#memory.waiting > 0
     let up = stuck
     let free = -1
-    for (let index = 0; index < this.#memory.size.khelpers; index += 1) {
+    for (let index = 0; index < khelperForPrograms; index += 1) {
       if (this.#threads[index] === undefined) {
         if (free < 0) free = index
         continue
       }
       const row = this.#memory.khelper(index as KhelperIndex)
       const taken = Atomics.load(words, row + Khelper.TAKEN)
+      const held =
+        Atomics.load(words, row + Khelper.CURRENT) !== 0 || Atomics.load(words, row + Khelper.DETACHED) !== 0
       // One that is coming up, or is between two calls, will take the next.
-      if (taken !== this.#takenBefore[index] || Atomics.load(words, row + Khelper.CURRENT) === 0)
-        stuck = false
+      if (taken !== this.#takenBefore[index] || !held) stuck = false
       if (Atomics.load(words, row + Khelper.STATE) === KhelperState.STARTING) up = false
       this.#takenBefore[index] = taken
     }
+    if (free < 0) {
+      const there = this.#threads[khelperForPrograms] !== undefined
+      if (stuck && queue.size > 0 && !there) void this.#restart(khelperForPrograms)
+      return
+    }
     const stays = free < this.#options.khelpers
     // Threads that do not come up are tried again in their time, not in ours.
-    if (free >= 0 && (stays ? up && this.#failedStarts === 0 : stuck))
-      void this.#restart(free as KhelperIndex)
+    if (stays ? up && this.#failedStarts === 0 : stuck) void this.#restart(free as KhelperIndex)
   }
 }
 

@@ -39,6 +39,8 @@ const IN_THREAD_SCHEME = 'file:'
 export interface ExecOptions {
   /** Stands for a fatal signal. The helper is not killed by it, nor the call withdrawn. */
   readonly signal?: AbortSignal | undefined
+  /** Called when the helper has been started: before the call's end, and not at all if its exec failed. */
+  readonly started?: (() => void) | undefined
 }
 
 /** The environment of a call: `KEY=value` strings, or an object. */
@@ -213,7 +215,12 @@ export class UsermodeHelper implements Ending {
   }
 
   /** Starts a call: its result where it ends at once, else `undefined`, and it is queued. */
-  #begin(info: SubprocessInfo, wait: WaitMode, waiter: number): number | undefined {
+  #begin(
+    info: SubprocessInfo,
+    wait: WaitMode,
+    waiter: number,
+    started?: (() => void) | undefined,
+  ): number | undefined {
     checkWait(wait)
     const internal = this.#own(info)
     const { memory } = this.#caller
@@ -235,6 +242,11 @@ export class UsermodeHelper implements Ending {
     internal.state = InfoState.EXECUTING
     if (waiter === Waiter.SYNC && wait !== UMH_NO_WAIT) this.#caller.disown(internal.slot)
     else this.#caller.queued(internal.slot, this)
+    if (started !== undefined) {
+      const flags = row + Slot.FLAGS
+      memory.words[flags] = (memory.words[flags] ?? 0) | SlotFlag.TELL_EXEC
+      this.#caller.onExec(internal.slot, started)
+    }
     queueWork(memory, internal.slot)
     return undefined
   }
@@ -289,7 +301,7 @@ export class UsermodeHelper implements Ending {
   exec(info: SubprocessInfo, wait: WaitMode, options?: ExecOptions): Promise<number> {
     try {
       const signal = options?.signal
-      const ended = this.#begin(info, wait, Waiter.ASYNC)
+      const ended = this.#begin(info, wait, Waiter.ASYNC, options?.started)
       if (ended !== undefined) return Promise.resolve(ended)
       if (wait === UMH_NO_WAIT) {
         this.#state.leave()
@@ -388,7 +400,7 @@ export class UsermodeHelper implements Ending {
   ): Promise<number> {
     try {
       checkWait(wait)
-      if (path && Array.isArray(argv) && argv.length > 0 && options?.signal === undefined) {
+      if (path && Array.isArray(argv) && argv.length > 0 && !options?.signal && !options?.started) {
         const queued = this.#direct.call(this.#spec(path, argv, envp), wait)
         if (queued !== undefined) return queued
       }

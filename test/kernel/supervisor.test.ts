@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { pathToFileURL } from 'node:url'
 import { Worker } from 'node:worker_threads'
-import { boot, UMH_WAIT_PROC } from '../../src/index.js'
+import { boot, UMH_WAIT_EXEC, UMH_WAIT_PROC } from '../../src/index.js'
 import { eventually } from '../helpers/resources.js'
 
 const INDEX = new URL('../../src/index.js', import.meta.url).href
@@ -65,6 +65,28 @@ test('calls of an attached thread that wait bring another khelper, although the 
   writeFileSync(release, '')
   assert.deepEqual((await answer)[0], [0, 0])
   await exit
+})
+
+test('in-thread helpers that hold every thread hold no program up, and those that wait have their turn', async () => {
+  await using kernel = boot({ khelpers: 1 })
+  const release = join(folder, 'release-3')
+  const calls = Array.from({ length: 40 }, () =>
+    kernel.callUsermodehelper(HOLDING, ['holding', release], [], UMH_WAIT_PROC),
+  )
+  for (let time = 0; time < 3; time += 1) assert.equal((await kernel.run('true')).exitCode, 0)
+  assert.equal(kernel.stats().queued, 40 - 32)
+  writeFileSync(release, '')
+  assert.deepEqual(new Set(await Promise.all(calls)), new Set([0]))
+})
+
+test('a thread that is held by an in-thread helper that nobody waits for is taken for held', async () => {
+  await using kernel = boot({ khelpers: 1 })
+  const release = join(folder, 'release-4')
+  for (let time = 0; time < 2; time += 1) {
+    await kernel.callUsermodehelper(HOLDING, ['holding', release], [], UMH_WAIT_EXEC)
+  }
+  assert.equal((await kernel.run('true')).exitCode, 0)
+  writeFileSync(release, '')
 })
 
 test('never more than the machine runs at once stay', { skip: availableParallelism() > 16 }, async () => {

@@ -9,6 +9,7 @@ export type { InsmodOptions, RmmodOptions } from './loader.js'
 export { Module, ModuleState } from './module.js'
 export type { ModuleContext, ModuleExports, ModuleOwner } from './module-exports.js'
 export type { ParameterDeclaration, ParameterDetails, ParameterValue } from './parameters.js'
+export { RequestLog } from './request-log.js'
 export type { RequestOptions } from './request-module.js'
 
 /** The modules of a kernel. */

@@ -8,7 +8,7 @@ import { systemCalls } from '../system-calls/index.js'
 import { type InsmodOptions, type LoaderPeriods, ModuleLoader, type RmmodOptions } from './loader.js'
 import type { Module, ModuleState } from './module.js'
 import { ModuleObjects } from './module-objects.js'
-import { joinArgument } from './parameters.js'
+import type { Argument } from './parameters.js'
 import { defineModuleFiles, modulesText } from './proc-modules.js'
 import { ModuleRequests, type RequestOptions, type RequestPeriods, requestError } from './request-module.js'
 
@@ -24,7 +24,7 @@ export interface ModuleInfo {
 }
 
 /** What a helper may call while it looks for a module. */
-const MODPROBE_CALLS = ['init_module', 'modules', 'sysctl_read'] as const
+const MODPROBE_CALLS = ['init_module', 'modules', 'sysctl_read', 'kmsg'] as const
 
 export class Kmod {
   readonly #kernel: Kernel
@@ -36,8 +36,8 @@ export class Kmod {
     this.#loader = new ModuleLoader(kernel, periods)
     this.#requests = new ModuleRequests(
       kernel,
-      async () => {
-        const grant = await systemCalls(kernel).grant(MODPROBE_CALLS)
+      async log => {
+        const grant = await systemCalls(kernel).grant(MODPROBE_CALLS, log)
         return { envp: grant.envp, done: () => grant.revoke() }
       },
       periods,
@@ -62,18 +62,19 @@ export class Kmod {
    * Loads a module from its file (init_module).
    * @param file a path or a `file:` URL
    * @param params `'name=value …'`, or an object
-   * @throws SystemError EPERM, ENOENT, ENOEXEC, EEXIST, EBUSY, EINTR, EINVAL, ERANGE, or what its init gave
+   * @throws SystemError EPERM, ENOENT, ENOEXEC, EEXIST, EBUSY, EINTR, EINVAL, ERANGE, or what its init gave;
+   *   ERR_INVALID_ARG_TYPE for a parameter that the module declares wrong
    */
   async insmod(
     file: string | URL,
     params: string | Readonly<Record<string, string | number | bigint | boolean>> = '',
     options: InsmodOptions = {},
   ): Promise<ModuleInfo> {
-    return infoOf(await this.#loader.init(file, parameterLine(params), options))
+    return infoOf(await this.#loader.init(file, argumentsOf(params), options))
   }
 
   /**
-   * Unloads a module (delete_module).
+   * Unloads a module (delete_module). By force it also gives up one that is being loaded: its insmod fails with EINTR.
    * @throws SystemError EPERM, ENOENT; EAGAIN (which is EWOULDBLOCK) if it is in use; EBUSY if it is not LIVE, stays for
    *   ever, or does not come back from its exit within 30 s
    */
@@ -85,7 +86,8 @@ export class Kmod {
   /**
    * Asks user space for a module (request_module): runs kernel.modprobe and waits for it. That it succeeds does not
    * prove that the module is there: look again.
-   * @throws SystemError ENOENT, ENAMETOOLONG, ETIME, EBUSY, ERESTARTSYS, …; `retval` is what request_module gives
+   * @throws SystemError ENOENT, ENAMETOOLONG, ETIME, EBUSY, ERESTARTSYS, …; `retval` is what request_module gives,
+   *   `cause` what the helper has told of its failure
    */
   async requestModule(name: string, options: RequestOptions = {}): Promise<void> {
     const error = requestError(await this.#requests.request(true, name, options), name, this.#modprobe)
@@ -115,8 +117,8 @@ export class Kmod {
   }
 
   /** @internal As request_module: 0, `-errno` or the wait status. */
-  requestRetval(wait: boolean, name: string, options?: RequestOptions): Promise<number> {
-    return this.#requests.request(wait, name, options)
+  async requestRetval(wait: boolean, name: string, options?: RequestOptions): Promise<number> {
+    return (await this.#requests.request(wait, name, options)).retval
   }
 
   /** The modules that are loaded, on their way in or on their way out. */
@@ -157,11 +159,10 @@ function infoOf(module: Module): ModuleInfo {
   }
 }
 
-function parameterLine(params: unknown): string {
+/** An object's values are not put into a line: what is in them could not be told from what divides a line. */
+function argumentsOf(params: unknown): string | Argument[] {
   if (typeof params === 'string') return params
   if (typeof params !== 'object' || params === null)
     throw wrongType('params', 'of type string or object', params)
-  return Object.entries(params)
-    .map(([name, value]) => joinArgument(name, String(value)))
-    .join(' ')
+  return Object.entries(params).map(([name, value]) => ({ name, value: String(value) }))
 }

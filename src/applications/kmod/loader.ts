@@ -4,20 +4,23 @@
  * One thing stands in another order than there: a module's name is taken before its file is run. To run it is to run
  * its code, and a second copy of a module that is loaded already has no business to.
  */
-import { SystemError } from '../../kernel/errors.js'
+import { isSystemError, SystemError } from '../../kernel/errors.js'
 import type { Kernel } from '../../kernel/kernel.js'
 import { readSysctl } from '../../kernel/proc/sysctls.js'
 import { type ErrnoName, errnoName, knownName } from '../../libc/errno.js'
 import { Module, ModuleState } from './module.js'
-import { listOf, type ModuleContext } from './module-exports.js'
-import { findModule, importModule, MODULE_NAME_BYTES } from './module-file.js'
-import { parseArguments, sameName } from './parameters.js'
+import { listOf, type ModuleContext, type ModuleExports } from './module-exports.js'
+import { findModule, importModule, MODULE_NAME_BYTES, type ModuleFile } from './module-file.js'
+import { type Argument, parseArguments, sameName } from './parameters.js'
 import { SymbolTable } from './symbols.js'
+import { propertyOf, textOf } from './thrown.js'
 
 /** How long a module waits for one that it uses and that is still coming, in milliseconds. */
 const DEPENDENCY_TIMEOUT = 30_000
 /** How long an unload waits for exit, in milliseconds: Linux has no bound, and no way out of it. */
 const EXIT_TIMEOUT = 30_000
+/** How long a module's file may take to be run, in milliseconds: until then its name is taken, and nothing is shown. */
+const FORM_TIMEOUT = 30_000
 
 export interface InsmodOptions {
   /** Breaks the wait for another load of the same module: EINTR. */
@@ -33,6 +36,7 @@ export interface RmmodOptions {
 export interface LoaderPeriods {
   readonly dependency?: number
   readonly exit?: number
+  readonly form?: number
 }
 
 export class ModuleLoader {
@@ -41,6 +45,9 @@ export class ModuleLoader {
   readonly symbols = new SymbolTable()
   readonly #dependencyTimeout: number
   readonly #exitTimeout: number
+  readonly #formTimeout: number
+  /** Gives up those that are on their way in. */
+  readonly #arrivals = new Map<Module, AbortController>()
   /** Told of each module that has become LIVE, and that has gone. */
   onEvent: ((action: 'add' | 'remove', module: Module) => void) | undefined
 
@@ -48,6 +55,7 @@ export class ModuleLoader {
     this.#kernel = kernel
     this.#dependencyTimeout = periods.dependency ?? DEPENDENCY_TIMEOUT
     this.#exitTimeout = periods.exit ?? EXIT_TIMEOUT
+    this.#formTimeout = periods.form ?? FORM_TIMEOUT
   }
 
   /** In the order in which they were loaded, those included that are on their way. */
@@ -59,23 +67,35 @@ export class ModuleLoader {
     return this.#modules.get(sameName(name))
   }
 
-  /** @throws SystemError EPERM, ENOENT, ENOEXEC, EEXIST, EBUSY, EINTR, EINVAL, or what its init gave */
-  async init(file: string | URL, args: string, { signal }: InsmodOptions = {}): Promise<Module> {
+  /**
+   * @param args a line of parameters, or what it is made of, one by one
+   * @throws SystemError EPERM, ENOENT, ENOEXEC, EEXIST, EBUSY, EINTR, EINVAL, ERANGE, or what its init gave;
+   *   ERR_INVALID_ARG_TYPE for a parameter that is declared wrong
+   */
+  async init(
+    file: string | URL,
+    args: string | readonly Argument[],
+    { signal }: InsmodOptions = {},
+  ): Promise<Module> {
     this.#permitted('init_module')
     const found = await findModule(file)
     await this.#nameFree(found.name, signal)
     const module = new Module(found.name, found.url, found.size)
     this.#modules.set(module.name, module)
+    const arrival = new AbortController()
+    this.#arrivals.set(module, arrival)
     try {
-      module.form(await importModule(found))
-      await this.#link(module)
+      module.form(await this.#import(found, arrival))
+      await this.#link(module, arrival.signal)
       module.state = ModuleState.COMING
       this.#setParameters(module, args)
-      await this.#run(module)
+      await this.#run(module, arrival.signal)
     } catch (error) {
+      this.#arrivals.delete(module)
       this.#free(module)
-      throw error
+      throw loadError(module, error)
     }
+    this.#arrivals.delete(module)
     module.state = ModuleState.LIVE
     module.put()
     this.onEvent?.('add', module)
@@ -88,6 +108,17 @@ export class ModuleLoader {
     this.#permitted('delete_module')
     const length = Buffer.byteLength(name)
     const module = length === 0 || length >= MODULE_NAME_BYTES ? undefined : this.find(name)
+    const arrival = module === undefined ? undefined : this.#arrivals.get(module)
+    if (force && module !== undefined && arrival !== undefined) {
+      arrival.abort(
+        new SystemError('EINTR', `module ${module.name} was given up before it was loaded`, {
+          syscall: 'init_module',
+        }),
+      )
+      await module.until(() => !this.#arrivals.has(module))
+      // It may have come in at just that moment.
+      if (module.state !== ModuleState.LIVE) return
+    }
     if (module === undefined || module.state === ModuleState.UNFORMED) {
       throw new SystemError('ENOENT', `module ${name} is not loaded`, call)
     }
@@ -120,14 +151,15 @@ export class ModuleLoader {
     }
   }
 
-  /** Unloads all, users before what they use; what refuses is left. */
+  /** Unloads all, users before what they use; what refuses is left. All of them have one and the same time for it. */
   async deleteAll(): Promise<void> {
+    const deadline = performance.now() + this.#exitTimeout
     for (const module of this.modules.toReversed()) {
       if (module.state !== ModuleState.LIVE || module.context === undefined) continue
       module.state = ModuleState.GOING
       await inTime(
         this.#exit(module).finally(() => this.#free(module)),
-        this.#exitTimeout,
+        Math.max(0, deadline - performance.now()),
       )
     }
   }
@@ -158,8 +190,21 @@ export class ModuleLoader {
     throw new SystemError('EEXIST', `module ${name} is loaded already`, call)
   }
 
+  /** Runs its file. What comes of it later than in time, nobody looks at. */
+  async #import(found: ModuleFile, arrival: AbortController): Promise<ModuleExports> {
+    const late = setTimeout(() => {
+      const message = `module ${found.name}: its file has not been run to its end; it awaits what does not come`
+      arrival.abort(new SystemError('EBUSY', message, { syscall: 'init_module' }))
+    }, this.#formTimeout)
+    try {
+      return await unlessAborted(importModule(found), arrival.signal)
+    } finally {
+      clearTimeout(late)
+    }
+  }
+
   /** Takes what the module uses, and offers what it exports. */
-  async #link(module: Module): Promise<void> {
+  async #link(module: Module, arrival: AbortSignal): Promise<void> {
     const call = { syscall: 'init_module' }
     for (const name of listOf(module.exports.depends)) {
       const other = this.find(name)
@@ -167,7 +212,8 @@ export class ModuleLoader {
         throw new SystemError('ENOENT', `module ${module.name} depends on ${name}, which is not loaded`, call)
       }
       const settled = () => other.state !== ModuleState.COMING
-      if (!(await other.until(settled, this.#dependencyTimeout))) {
+      if (!(await other.until(settled, this.#dependencyTimeout, arrival))) {
+        arrival.throwIfAborted()
         throw new SystemError(
           'EBUSY',
           `module ${module.name} depends on ${name}, whose init has not come back`,
@@ -186,7 +232,7 @@ export class ModuleLoader {
     }
   }
 
-  #setParameters(module: Module, args: string): void {
+  #setParameters(module: Module, args: string | readonly Argument[]): void {
     const failure = parseArguments(module.parameters, args, message =>
       process.emitWarning(`module ${module.name}: ${message}`, 'khelper'),
     )
@@ -196,7 +242,9 @@ export class ModuleLoader {
     })
   }
 
-  async #run(module: Module): Promise<void> {
+  async #run(module: Module, arrival: AbortSignal): Promise<void> {
+    // It may have been given up between two waits, of which neither has heard.
+    arrival.throwIfAborted()
     const context: ModuleContext = {
       kernel: this.#kernel,
       module,
@@ -207,11 +255,11 @@ export class ModuleLoader {
     module.tryGet()
     let result: unknown
     try {
-      result = await module.exports.init?.(context)
+      result = await unlessAborted(initialise(module, context), arrival)
     } catch (error) {
-      const thrown = error as NodeJS.ErrnoException | undefined
-      const message = `module ${module.name}: its init has thrown: ${thrown?.message ?? String(error)}`
-      throw new SystemError(codeOf(thrown), message, { syscall: 'init_module', cause: error })
+      arrival.throwIfAborted()
+      const message = `module ${module.name}: its init has thrown: ${textOf(error)}`
+      throw new SystemError(codeOf(error), message, { syscall: 'init_module', cause: error })
     }
     if (result !== undefined && (typeof result !== 'number' || !Number.isInteger(result))) {
       throw new SystemError('EINVAL', `module ${module.name}: its init must give a number, or nothing`, {
@@ -237,8 +285,7 @@ export class ModuleLoader {
     try {
       if (module.context !== undefined) await module.exports.exit?.(module.context)
     } catch (error) {
-      const message = error instanceof Error ? error.message : String(error)
-      process.emitWarning(`module ${module.name}: its exit has thrown: ${message}`, 'khelper')
+      process.emitWarning(`module ${module.name}: its exit has thrown: ${textOf(error)}`, 'khelper')
     }
   }
 
@@ -250,9 +297,36 @@ export class ModuleLoader {
   }
 }
 
+async function initialise(module: Module, context: ModuleContext): Promise<unknown> {
+  return module.exports.init?.(context)
+}
+
+/** What keeps a module from being loaded: what its exports throw when they are read is no error of ours. */
+function loadError(module: Module, error: unknown): unknown {
+  if (isSystemError(error) || propertyOf(error, 'code') === 'ERR_INVALID_ARG_TYPE') return error
+  const message = `module ${module.name}: its exports cannot be read: ${textOf(error)}`
+  return new SystemError('ENOEXEC', message, { syscall: 'init_module', cause: error })
+}
+
 /** What init threw, as an error number: its own code where it is one. */
-function codeOf(error: NodeJS.ErrnoException | undefined): ErrnoName {
-  return (typeof error?.errno === 'number' ? knownName(error.code) : undefined) ?? 'EFAULT'
+function codeOf(error: unknown): ErrnoName {
+  const code = propertyOf(error, 'code')
+  const numbered = typeof propertyOf(error, 'errno') === 'number' && typeof code === 'string'
+  return (numbered ? knownName(code) : undefined) ?? 'EFAULT'
+}
+
+/** @throws the signal's reason, if it is aborted before the promise has settled */
+async function unlessAborted<Value>(promise: Promise<Value>, signal: AbortSignal): Promise<Value> {
+  let aborted = () => {}
+  const given = new Promise<never>((_, reject) => {
+    aborted = () => reject(signal.reason)
+    signal.addEventListener('abort', aborted, { once: true })
+  })
+  try {
+    return await Promise.race([promise, given])
+  } finally {
+    signal.removeEventListener('abort', aborted)
+  }
 }
 
 async function inTime(promise: Promise<void>, milliseconds: number): Promise<boolean> {

@@ -79,6 +79,11 @@ export function formatProblem(exports: Readonly<Record<string, unknown>>): strin
   if (exports['init'] === undefined && exports['license'] === undefined) {
     return 'it exports neither init nor license'
   }
+  return typeProblem(exports)
+}
+
+/** @returns which export is not what it has to be, or `undefined` */
+export function typeProblem(exports: Readonly<Record<string, unknown>>): string | undefined {
   for (const [name, [check, expected]] of Object.entries(CHECKS)) {
     if (!check(exports[name])) return `its export ${name} must be ${expected}`
   }

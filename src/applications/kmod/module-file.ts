@@ -7,11 +7,15 @@ import { fileURLToPath, pathToFileURL } from 'node:url'
 import { SystemError, wrongType } from '../../kernel/errors.js'
 import { formatProblem, type ModuleExports } from './module-exports.js'
 import { sameName } from './parameters.js'
+import { propertyOf, textOf } from './thrown.js'
 
 /** The longest name of a module, with the NUL that ends it in C (MODULE_NAME_LEN). */
 export const MODULE_NAME_BYTES = 56
 
 const EXTENSION = /\.[cm]?[jt]s$/
+const TYPESCRIPT = /\.[cm]?ts$/
+/** A name stands in lines of text, in paths and in lists with commas. */
+const NAME = /^\w+$/
 
 /** Where a module is and what it is called: its file's name without the extension, with `_` for `-`. */
 export interface ModuleFile {
@@ -33,6 +37,9 @@ export async function findModule(file: string | URL): Promise<ModuleFile> {
       syscall: 'init_module',
       path,
     })
+  }
+  if (!isModuleName(name)) {
+    throw new SystemError('EINVAL', `${NAME_RULE}: ${JSON.stringify(path)}`, { syscall: 'init_module', path })
   }
   if (Buffer.byteLength(name) >= MODULE_NAME_BYTES) {
     throw new SystemError(
@@ -57,6 +64,9 @@ export async function findModule(file: string | URL): Promise<ModuleFile> {
   }
   return { name, url: pathToFileURL(path).href, size: found.size }
 }
+
+export const isModuleName = (name: string): boolean => NAME.test(name)
+export const NAME_RULE = "a module's file is named with letters, digits, - and _"
 
 export function moduleName(path: string): string {
   const file = path.slice(path.lastIndexOf('/') + 1)
@@ -91,11 +101,11 @@ export async function importModule({ url, name }: ModuleFile): Promise<ModuleExp
   try {
     exports = (await import(load === 0 ? url : `${url}?load=${load}`)) as Readonly<Record<string, unknown>>
   } catch (error) {
-    const code = (error as NodeJS.ErrnoException | undefined)?.code
-    const missing = code === 'ERR_MODULE_NOT_FOUND'
+    const missing = propertyOf(error, 'code') === 'ERR_MODULE_NOT_FOUND'
+    const problem = (error instanceof SyntaxError ? await syntaxProblem(path) : undefined) ?? textOf(error)
     throw new SystemError(
       missing ? 'ENOENT' : 'ENOEXEC',
-      `module ${name} cannot be ${missing ? 'linked' : 'run'}: ${error instanceof Error ? error.message : String(error)}`,
+      `module ${name} cannot be ${missing ? 'linked' : 'run'}: ${problem}`,
       { syscall: 'init_module', path, cause: error },
     )
   }
@@ -107,4 +117,11 @@ export async function importModule({ url, name }: ModuleFile): Promise<ModuleExp
     })
   }
   return exports as ModuleExports
+}
+
+/** Node does not say where. @returns `undefined` if the file itself is sound, and what it imports is not */
+async function syntaxProblem(path: string): Promise<string | undefined> {
+  if (TYPESCRIPT.test(path)) return undefined
+  const { readModuleSyntax } = await import('./modprobe/module-source.js')
+  return readModuleSyntax(path)
 }

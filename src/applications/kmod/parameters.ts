@@ -28,6 +28,9 @@ const LARGE_INTEGERS = {
 } as const
 const BOOLEANS = ['bool', 'invbool', 'bint', 'bool_enable_only'] as const
 
+const isSmallInteger = (type: string): type is SmallInteger => Object.hasOwn(SMALL_INTEGERS, type)
+const isLargeInteger = (type: string): type is LargeInteger => Object.hasOwn(LARGE_INTEGERS, type)
+
 type SmallInteger = keyof typeof SMALL_INTEGERS
 type LargeInteger = keyof typeof LARGE_INTEGERS
 type Scalar = SmallInteger | LargeInteger | (typeof BOOLEANS)[number] | 'charp'
@@ -54,6 +57,8 @@ export interface ParameterDetails {
 /** `charp` takes no more bytes. */
 const LONGEST_CHARP = 1024
 const DEFAULT_PERM = 0o444
+/** Linux shows `hexint` by `%#08x`: eight characters with the 0x. */
+const HEXINT_DIGITS = 6
 
 /** What is wrong with a value. */
 export class ParameterError extends Error {
@@ -104,7 +109,7 @@ const isBoolean = (type: string): boolean => (BOOLEANS as readonly string[]).inc
 function isScalar(type: unknown): type is Scalar {
   return (
     typeof type === 'string' &&
-    (type in SMALL_INTEGERS || type in LARGE_INTEGERS || isBoolean(type) || type === 'charp')
+    (isSmallInteger(type) || isLargeInteger(type) || isBoolean(type) || type === 'charp')
   )
 }
 
@@ -125,21 +130,43 @@ function checkDeclaration(name: string, declaration: unknown): ParameterDetails 
       type ?? declaration,
     )
   }
+  if (details.default !== undefined && !isValue(details, details.default)) {
+    throw wrongType(`params.${name}.default`, `a value of type ${type}`, details.default)
+  }
   return details
 }
+
+/** Whether a value is one that `parse` could give. */
+function isValue(details: ParameterDetails, value: unknown): boolean {
+  const { type, of, max = 0, size = 0 } = details
+  if (type === 'array') {
+    const elements = of !== undefined && Array.isArray(value) && value.length <= max ? value : undefined
+    return elements?.every(each => of !== undefined && isValue({ type: of }, each)) === true
+  }
+  if (isSmallInteger(type)) {
+    return Number.isInteger(value) && isWithin(BigInt(value as number), SMALL_INTEGERS[type])
+  }
+  if (isLargeInteger(type)) return typeof value === 'bigint' && isWithin(value, LARGE_INTEGERS[type])
+  if (type === 'bint') return value === 0 || value === 1
+  if (isBoolean(type)) return typeof value === 'boolean'
+  if (typeof value !== 'string') return false
+  return Buffer.byteLength(value) <= (type === 'charp' ? LONGEST_CHARP : size - 1)
+}
+
+const isWithin = (value: bigint, { least, most }: Range): boolean => value >= least && value <= most
 
 function emptyValue({ type }: ParameterDetails): ParameterValue {
   if (type === 'array') return []
   if (type === 'string' || type === 'charp') return ''
   if (type === 'bint') return 0
   if (isBoolean(type)) return false
-  return type in LARGE_INTEGERS ? 0n : 0
+  return isLargeInteger(type) ? 0n : 0
 }
 
 function parse(details: ParameterDetails, text: string, before: ParameterValue): ParameterValue {
   const { type } = details
-  if (type in SMALL_INTEGERS) return Number(integer(text, SMALL_INTEGERS[type as SmallInteger]))
-  if (type in LARGE_INTEGERS) return integer(text, LARGE_INTEGERS[type as LargeInteger])
+  if (isSmallInteger(type)) return Number(integer(text, SMALL_INTEGERS[type]))
+  if (isLargeInteger(type)) return integer(text, LARGE_INTEGERS[type])
   switch (type) {
     case 'charp':
       if (Buffer.byteLength(text) > LONGEST_CHARP) {
@@ -184,7 +211,7 @@ function integer(text: string, { least, most }: Range): bigint {
   }
   if (sign === '-' && least === 0n) throw new ParameterError('EINVAL', `not a number without a sign: ${text}`)
   const value = sign === '-' ? -magnitude : magnitude
-  if (value < least || value > most)
+  if (!isWithin(value, { least, most }))
     throw new ParameterError('ERANGE', `not from ${least} to ${most}: ${text}`)
   return value
 }
@@ -198,7 +225,7 @@ function boolean(text: string): boolean {
 
 function show({ type, of }: ParameterDetails, value: ParameterValue): string {
   if (Array.isArray(value)) return value.map(each => show({ type: of ?? 'charp' }, each)).join(',')
-  if (type === 'hexint') return `0x${value.toString(16)}`
+  if (type === 'hexint') return `0x${value.toString(16).padStart(HEXINT_DIGITS, '0')}`
   if (type === 'invbool') return value ? 'N' : 'Y'
   if (typeof value === 'boolean') return value ? 'Y' : 'N'
   return String(value)
@@ -228,7 +255,7 @@ export function splitArguments(line: string): Argument[] {
 
 const unquoted = (value: string): string => /^"([^"]*)"?$/.exec(value)?.[1] ?? value
 
-/** A parameter as a word for `splitArguments`. */
+/** A parameter as a word for `splitArguments`; the value may not have a double quote, for which a line has no word. */
 export function joinArgument(name: string, value: string): string {
   return /\s/.test(value) ? `${name}="${value}"` : `${name}=${value}`
 }
@@ -237,17 +264,18 @@ export function joinArgument(name: string, value: string): string {
 export const sameName = (name: string): string => name.replaceAll('-', '_')
 
 /**
- * Sets a module's parameters from a line of text (parse_args). All words are looked at, whatever is wrong with one.
+ * Sets a module's parameters (parse_args). All of them are looked at, whatever is wrong with one.
+ * @param line text, or what it is made of, one by one
  * @param warn told of what is left out: an unknown parameter, what follows `--`
  * @returns the last error, if there was one
  */
 export function parseArguments(
   parameters: ReadonlyMap<string, Parameter>,
-  line: string,
+  line: string | readonly Argument[],
   warn: (message: string) => void,
 ): { readonly code: ErrnoName; readonly message: string } | undefined {
   let failure: { readonly code: ErrnoName; readonly message: string } | undefined
-  const words = splitArguments(line)
+  const words = typeof line === 'string' ? splitArguments(line) : line
   for (const [index, { name, value }] of words.entries()) {
     if (name === '--' && value === undefined) {
       if (index + 1 < words.length)

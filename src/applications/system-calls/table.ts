@@ -4,7 +4,7 @@
 import { SystemError } from '../../kernel/errors.js'
 import type { Kernel } from '../../kernel/kernel.js'
 import { KeyCredentials, keys } from '../keys/index.js'
-import { kmod } from '../kmod/index.js'
+import { kmod, RequestLog } from '../kmod/index.js'
 import { textsearch } from '../textsearch/index.js'
 import type { Subject } from './authority.js'
 
@@ -46,6 +46,14 @@ export const systemCallTable: Readonly<Record<string, SystemCall>> = {
   delete_module: async (kernel, args) => {
     const flags = number(args, 1, 'flags', 0)
     await kmod(kernel).rmmod(text(args, 0, 'name'), { force: (flags & O_TRUNC) !== 0 })
+    return 0
+  },
+  kmsg: (_, args, subject) => {
+    const log = subject.kind === 'helper' ? subject.context : undefined
+    if (!(log instanceof RequestLog)) {
+      throw new SystemError('EPERM', 'kmsg is for helpers that look for a module', { syscall: 'kmsg' })
+    }
+    log.write(text(args, 0, 'line'))
     return 0
   },
   modules: kernel => kmod(kernel).lsmod(),

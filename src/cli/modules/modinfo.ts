@@ -6,6 +6,7 @@ import { resolve } from 'node:path'
 import { readModuleSource } from '../../applications/kmod/modprobe/module-source.js'
 import { listOf, type ModuleExports } from '../../applications/kmod/module-exports.js'
 import { moduleName } from '../../applications/kmod/module-file.js'
+import type { ParameterDetails } from '../../applications/kmod/parameters.js'
 import { isSystemError } from '../../kernel/errors.js'
 
 const LABEL_WIDTH = 16
@@ -37,8 +38,9 @@ function fieldsOf(path: string): (readonly [string, string])[] {
   }
   fields.push(['depends', listOf(exports.depends).join(',')])
   for (const [name, declaration] of Object.entries(exports.params ?? {})) {
-    const { type, description = '' } = typeof declaration === 'string' ? { type: declaration } : declaration
-    fields.push(['parm', `${name}:${description === '' ? '' : `${description} `}(${type})`])
+    const { type, description = '' }: Partial<ParameterDetails> =
+      typeof declaration === 'string' ? { type: declaration } : (declaration ?? {})
+    fields.push(['parm', `${name}:${description === '' ? '' : `${description} `}(${type ?? '?'})`])
   }
   return fields
 }

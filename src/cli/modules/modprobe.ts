@@ -2,6 +2,7 @@
  * `khelper modprobe`.
  */
 
+import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { moduleCalls, modulePlaces } from '../../applications/kmod/modprobe/calls.js'
@@ -11,6 +12,7 @@ import { readIndex } from '../../applications/kmod/modprobe/module-index.js'
 import { isSystemError } from '../../kernel/errors.js'
 import { BUILTIN_MODULES } from '../../kernel/helper-programs.js'
 import { type SocketOption, withService } from '../system-calls/connection.js'
+import { UsageError } from '../usage-error.js'
 import { parameterLine } from './insmod.js'
 
 export interface ModprobeCommandOptions extends SocketOption {
@@ -33,6 +35,9 @@ const BUILTIN = fileURLToPath(BUILTIN_MODULES)
 export async function modprobe(words: readonly string[], options: ModprobeCommandOptions): Promise<void> {
   await withService(options, async client => {
     const places = await modulePlaces(client)
+    if (options.config !== undefined && !existsSync(options.config)) {
+      throw new UsageError(`ENOENT: there is no such configuration: ${resolve(options.config)}`)
+    }
     const config = readConfig(options.config === undefined ? places.config : [resolve(options.config)])
     for (const problem of config.problems) console.error(`khelper: ${problem}`)
     const directories = options.dirname === undefined ? places.directories : [resolve(options.dirname)]

@@ -24,7 +24,7 @@ export function slotStates(buffer: SharedArrayBuffer): string[] {
   const { words, size } = memory
   const word = (at: number): number => Atomics.load(words, at)
   const lines = [
-    `queue ${memory.queue.size}, depth ${word(memory.control(Control.DISABLE_DEPTH))}, readers ${word(memory.control(Control.READERS))}, running ${word(memory.control(Control.RUNNING))}, slot waiters ${word(memory.control(Control.SLOT_WAITERS))}`,
+    `queue ${memory.queue.size}, deferred ${memory.deferred.size}, depth ${word(memory.control(Control.DISABLE_DEPTH))}, readers ${word(memory.control(Control.READERS))}, running ${word(memory.control(Control.RUNNING))}, slot waiters ${word(memory.control(Control.SLOT_WAITERS))}`,
   ]
   for (let index = 0; index < size.descriptors; index += 1) {
     const row = memory.slot(index as SlotIndex)

@@ -289,6 +289,20 @@ test('parameters: unknown is a warning, a bad value EINVAL, my-param is my_param
   await modules.rmmod('sample')
 })
 
+test('parameters in an object are set as they are, whatever is in them', async () => {
+  const source = `export const license = 'GPL'
+    export const params = { whom: 'charp', level: { type: 'int', default: 1 } }
+    export const init = ({ params }) => { params_whole.values = { ...params } }
+    export const exit = () => {}`
+  const seen = shared('params_whole', { values: {} })
+  const path = join(moduleFolder({ 'sample.js': source }), 'sample.js')
+  for (const whom of ['a"b', 'x y" level=7 "', 'say "hi" now', ' ', '', '--', 'line\nfeed']) {
+    await modules.insmod(path, { whom, level: 2 })
+    assert.deepEqual(seen.values, { whom, level: 2 })
+    await modules.rmmod('sample')
+  }
+})
+
 test('a license that is none or not free taints: (P)', async () => {
   await load(`export const init = () => 0; export const exit = () => {}`)
   assert.match(kernel.proc.read('/proc/modules'), /^sample .* Live \S+ \(P\)$/m)
@@ -318,6 +332,85 @@ test('modules_disabled goes one way, and then nothing is loaded or unloaded: EPE
   await assert.rejects(disabled.insmod(join(moduleFolder({ 'a.js': PLAIN }), 'a.js')), { code: 'EPERM' })
   await assert.rejects(disabled.rmmod('a'), { code: 'EPERM' })
   await own.shutdown()
+})
+
+test('a file whose name cannot be a module’s: EINVAL, and nothing is listed', async () => {
+  for (const name of ['.js', 'a b.js', 'a.b.js', 'a\nfake 1 0 - Live 0x0.js', 'ä.js', ',.js']) {
+    await assert.rejects(load(PLAIN, '', name), { code: 'EINVAL' }, JSON.stringify(name))
+  }
+  assert.equal(kernel.proc.read('/proc/modules').includes('fake'), false)
+})
+
+test('a file that does not come to its end: EBUSY when the time is over, and its name is free again', async () => {
+  await using own = boot({ khelpers: 1 })
+  const impatient = new Kmod(own, { form: 1_000 })
+  const folder = moduleFolder({
+    'a.js': `await new Promise(() => {}); ${PLAIN}`,
+    'other/a.js': PLAIN,
+  })
+  await assert.rejects(impatient.insmod(join(folder, 'a.js')), { code: 'EBUSY', message: /awaits/ })
+  await impatient.insmod(join(folder, 'other/a.js'))
+})
+
+test('one that is still coming can be given up by force: its insmod is EINTR, and its name is free again', async () => {
+  await using own = boot({ khelpers: 1 })
+  const patient = new Kmod(own)
+  const stages = shared('stages', { begun: 0 })
+  const never = 'new Promise(() => { stages.begun += 1 })'
+  const folder = moduleFolder({
+    'unformed/a.js': `await ${never}; ${PLAIN}`,
+    'coming/a.js': `export const license = 'GPL', symbols = { a: 1 }
+      export const init = () => ${never}; export const exit = () => {}`,
+    'plain/a.js': `${PLAIN}; export const symbols = { a: 1 }`,
+  })
+  for (const [index, stage] of ['unformed', 'coming'].entries()) {
+    const loading = assert.rejects(patient.insmod(join(folder, stage, 'a.js')), { code: 'EINTR' })
+    await eventually(stage, () => stages.begun === index + 1)
+    await assert.rejects(patient.rmmod('a'), { code: stage === 'coming' ? 'EBUSY' : 'ENOENT' })
+    await patient.rmmod('a', { force: true })
+    await loading
+    assert.equal(patient.findModule('a'), undefined)
+  }
+  await patient.insmod(join(folder, 'plain/a.js'))
+})
+
+test('what is thrown may be anything, and the error says what can be said', async () => {
+  const thrower = (thrown: string) =>
+    load(
+      `export const license = 'GPL'; export const init = () => { throw ${thrown} }; export const exit = () => {}`,
+    )
+  await assert.rejects(thrower(`{ toString() { throw 1 }, get code() { throw 2 } }`), { code: 'EFAULT' })
+  await assert.rejects(thrower('undefined'), { code: 'EFAULT', message: /undefined$/ })
+  await assert.rejects(thrower('Object.create(null)'), { code: 'EFAULT' })
+  await assert.rejects(
+    load(`export const license = 'GPL', symbols = { get a() { throw new Error('no') } }`),
+    {
+      code: 'ENOEXEC',
+      message: /its exports cannot be read: no/,
+    },
+  )
+})
+
+test('a syntax error is told with its file and line', async () => {
+  await assert.rejects(load(`export const license = 'GPL'\nexport const ,`), {
+    code: 'ENOEXEC',
+    message: /sample\.js:2: /,
+  })
+})
+
+test('at a shutdown all that do not come back from exit have one time together', {
+  timeout: 60_000,
+}, async () => {
+  const own = boot({ khelpers: 1 })
+  const loaded = new Kmod(own, { exit: 2_000 })
+  const source = `export const license = 'GPL'; export const init = () => 0
+    export const exit = () => { exits.begun += 1; return new Promise(() => {}) }`
+  const exits = shared('exits', { begun: 0 })
+  const names = Array.from({ length: 60 }, (_, index) => `m${index}`)
+  const folder = moduleFolder(Object.fromEntries(names.map(name => [`${name}.js`, source])))
+  for (const name of names) await loaded.insmod(join(folder, `${name}.js`))
+  await own.shutdown()
+  assert.equal(exits.begun, 60)
 })
 
 test('a shutdown unloads what is loaded, users first', async () => {

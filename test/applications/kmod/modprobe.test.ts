@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import fc from 'fast-check'
@@ -108,6 +108,40 @@ describe('depmod', () => {
     assert.match(warnings.join('\n'), /d\/a\.js has the name of a\.js/)
   })
 
+  test('a file that is made of itself, has no end, or is not what it should be, is told of, and the others are done', () => {
+    const doublings = Array.from({ length: 40 }, (_, index) => `const d${index + 1} = [d${index}, d${index}]`)
+    const folder = moduleFolder({
+      'circle.js': module('\nconst a = b, b = a; export const alias = a'),
+      'endless.js': module(`\nconst d0 = 'x'; ${doublings.join(';')}; export { d40 as alias }`),
+      'deep.js': module(
+        `${Array.from({ length: 50_000 }, (_, index) => `const n${index + 1} = [n${index}]`).join('\n')}
+         const n0 = 'x'; export { n50000 as alias }`,
+      ),
+      'number.js': module('export const alias = 7'),
+      'two words.js': module(),
+      'good.js': module(`const name = ['g', 'h']; export const alias = name, depends = name`),
+      'g.js': module(),
+      'h.js': module(),
+    })
+    const { modules, warnings } = depmod(folder)
+    assert.equal(modules, 3)
+    assert.deepEqual(readIndex(folder).modules.get('good')?.depends, ['h', 'g'])
+    const told = warnings.join('\n')
+    assert.match(told, /circle\.js:2: the export alias must be written out/)
+    assert.match(told, /endless\.js:2: the export alias has more than/)
+    assert.match(told, /deep\.js:\d+: the export alias is nested too deeply/)
+    assert.match(told, /number\.js: its export alias must be a string or an array of strings/)
+    assert.match(told, /two words\.js" is left out/)
+    assert.equal(warnings.length, 5, told)
+  })
+
+  test('what is read while depmod writes does not stand for what it has written', () => {
+    const folder = moduleFolder({ 'z.js': module(`export const alias = 'zed'`), 'modules.dep': 'z.js:\n' })
+    assert.deepEqual(readIndex(folder).aliases, [])
+    writeFileSync(join(folder, 'modules.alias'), 'alias zed z\n')
+    assert.deepEqual(readIndex(folder).aliases, [{ pattern: 'zed', module: 'z' }])
+  })
+
   test('a folder that is not there: ENOENT', () => {
     assert.throws(() => depmod('/no/such'), { code: 'ENOENT', path: '/no/such' })
   })
@@ -205,7 +239,16 @@ softdep my-module pre: x y-z post: w
     const first = moduleFolder({ '20.conf': 'options m from=first', 'not.txt': 'blacklist x' })
     const second = moduleFolder({ '20.conf': 'options m from=second', '10.conf': 'options m early=1' })
     assert.deepEqual(readConfig([first, second]).options.get('m'), ['early=1', 'from=first'])
-    assert.throws(() => readConfig(['/no/such']), { code: 'ENOENT', path: '/no/such' })
+  })
+
+  test('a folder or a file that cannot be read is told of and left out; the others stand', () => {
+    const folder = moduleFolder({ '10.conf': 'blacklist good', '20.conf/in-the-way': '' })
+    const { problems, blacklist } = readConfig(['/no/such', folder])
+    assert.deepEqual(problems, [
+      '/no/such: cannot be read (ENOENT), and is left out',
+      `${folder}/20.conf: cannot be read (EISDIR), and is left out`,
+    ])
+    assert.ok(blacklist.has('good'))
   })
 
   test('aliases are matched as fnmatch does', () => {
@@ -333,6 +376,40 @@ describe('modprobe', () => {
     assert.equal(readFileSync(out, 'utf8'), 'a o=1 p=2\n')
     await assert.rejects(modprobe.unload('a'), { code: 'EINVAL', message: /has failed \(3\)/ })
     assert.deepEqual(calls.log, [])
+  })
+
+  test('$CMDLINE_OPTS is put in as it is, whatever it is', async () => {
+    const commands: string[] = []
+    const { modprobe } = setUp(
+      { 'a.js': module() },
+      {
+        config: configOf(`install a load $CMDLINE_OPTS;`),
+        runCommand: async command => {
+          commands.push(command)
+          return undefined
+        },
+      },
+    )
+    await modprobe.load('a', 'price=$&$$5')
+    assert.deepEqual(commands, ['load price=$&$$5;'])
+  })
+
+  test('a command that fails says which one it was, and a soft dependency’s does not keep its module from loading', async () => {
+    const files = { 'a.js': module(`export const softdep = 'pre: b'`), 'b.js': module() }
+    const config = configOf('install b exit 4\nremove b exit 3')
+    const { calls, modprobe } = setUp(files, { config })
+    await modprobe.load('a')
+    assert.deepEqual(calls.log, ['+a'])
+    await assert.rejects(modprobe.load('b'), {
+      message: 'EINVAL: the install command for module b has failed (4)',
+    })
+    await assert.rejects(modprobe.unload('b'), {
+      message: 'EINVAL: the remove command for module b has failed (3)',
+    })
+    const told: string[] = []
+    const verbose = setUp(files, { config, dryRun: true, told: step => told.push(step) }).modprobe
+    await verbose.unload('b')
+    assert.deepEqual(told, ['remove exit 3'])
   })
 
   test('unloading takes what was needed along, where nobody else needs it', async () => {

@@ -25,7 +25,8 @@ test('integers are read as C reads them, and kept to the range of their type', (
   assert.equal(set('uint', '4294967295\n').value, 4294967295)
   assert.equal(set('byte', '255').value, 255)
   assert.equal(set('ullong', '18446744073709551615').value, 18446744073709551615n)
-  assert.equal(String(set('hexint', '255')), '0xff')
+  assert.equal(String(set('hexint', '255')), '0x0000ff')
+  assert.equal(String(set('hexint', '0xfedcba98')), '0xfedcba98')
   refuses('int', '2147483648', 'ERANGE')
   refuses('byte', '256', 'ERANGE')
   refuses('short', '-32769', 'ERANGE')
@@ -79,8 +80,34 @@ test('a declaration that is none is refused when the module is loaded', () => {
     7,
     null,
     { type: 'array', of: 'x', max: 1 },
+    'constructor',
+    { type: 'toString' },
+    { type: 'array', of: 'valueOf', max: 1 },
+    { type: 'int', default: 'abc' },
+    { type: 'int', default: 1.5 },
+    { type: 'byte', default: 256 },
+    { type: 'long', default: 1 },
+    { type: 'bool', default: 'y' },
+    { type: 'bint', default: 2 },
+    { type: 'charp', default: 1 },
+    { type: 'string', size: 3, default: 'abc' },
+    { type: 'array', of: 'int', max: 1, default: [1, 2] },
+    { type: 'array', of: 'int', max: 2, default: ['1'] },
   ]) {
     assert.throws(() => new Parameter('p', bad), { code: 'ERR_INVALID_ARG_TYPE' })
+  }
+})
+
+test('a default of the parameter’s own type is taken', () => {
+  for (const good of [
+    { type: 'int', default: -1 },
+    { type: 'long', default: -1n },
+    { type: 'invbool', default: true },
+    { type: 'bint', default: 1 },
+    { type: 'string', size: 4, default: 'abc' },
+    { type: 'array', of: 'charp', max: 2, default: ['a', 'b'] },
+  ] as const) {
+    assert.deepEqual(new Parameter('p', good).value, good.default)
   }
 })
 

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { after, test } from 'node:test'
+import { after, describe, test } from 'node:test'
+import { fileURLToPath } from 'node:url'
 import { Kmod, kmod } from '../../../src/applications/kmod/index.js'
 import { depmod } from '../../../src/applications/kmod/modprobe/depmod.js'
 import { systemCalls } from '../../../src/applications/system-calls/index.js'
@@ -176,4 +177,155 @@ test('a program as modprobe loads the module itself, with the authority that it 
 test('an in-thread helper as modprobe that throws: 256', async () => {
   setModprobe(inThreadHelper(`export default () => { throw new Error('no') }`))
   assert.equal(await modules.requestRetval(true, 'any'), 256)
+})
+
+describe('who does not wait', () => {
+  const files = {
+    'late.js': `export const license = 'GPL'; export const init = () => 0; export const exit = () => {}`,
+  }
+
+  test('the default helper, new on its thread or not, loads the module and its authority ends with it', async () => {
+    await using own = boot({ khelpers: 1 })
+    const loaded = kmod(own)
+    const folder = moduleFolder(files)
+    depmod(folder)
+    own.proc.write('/proc/sys/khelper/module_directory', folder)
+    for (let time = 0; time < 2; time += 1) {
+      await loaded.requestModuleNowait('late')
+      await eventually('it is live', () => loaded.findModule('late')?.state === 'live')
+      await eventually('its authority has ended', () => systemCalls(own).granted === 0)
+      await loaded.rmmod('late')
+    }
+  })
+
+  test('a program as modprobe has its authority for as long as it runs, and is not counted as a caller', async () => {
+    await using own = boot({ khelpers: 1 })
+    const folder = moduleFolder(files)
+    const go = temporary('late-go')
+    const command = fileURLToPath(new URL('../../../src/cli/main.js', import.meta.url))
+    const load = `"${process.execPath}" "${command}" insmod "${join(folder, 'late.js')}"`
+    setModprobe(program('late-modprobe', `while [ ! -e ${go} ]; do sleep 0.01; done; exec ${load}`), own)
+    await kmod(own).requestModuleNowait('late')
+    assert.equal(own.stats().running, 0)
+    assert.equal(systemCalls(own).granted, 1)
+    write('late-go', '')
+    await eventually('it is live', () => kmod(own).findModule('late')?.state === 'live')
+    await eventually('its authority has ended', () => systemCalls(own).granted === 0)
+  })
+
+  test('a wait that is broken off before the helper has started: -ERESTARTSYS', async () => {
+    setModprobe('/bin/true')
+    const controller = new AbortController()
+    const request = modules.requestRetval(false, 'any', { signal: controller.signal })
+    controller.abort()
+    assert.equal(await request, -errno('ERESTARTSYS'))
+  })
+})
+
+test('no more than 16 helpers hold a thread at once; programs are not held up by them', async () => {
+  await using own = boot({ khelpers: 1 })
+  const held = new Kmod(own, { allBusy: 50 })
+  const release = temporary('release-modprobes')
+  setModprobe(
+    inThreadHelper(
+      `import { existsSync } from 'node:fs'
+       export default async () => {
+         while (!existsSync(${JSON.stringify(release)})) await new Promise(resolve => setTimeout(resolve, 5))
+       }`,
+    ),
+    own,
+  )
+  const requests = Array.from({ length: 40 }, (_, index) => held.requestRetval(index % 2 === 0, `m${index}`))
+  const early = await Promise.race([
+    Promise.all(requests.filter((_, index) => index >= 16)),
+    Promise.all(requests.slice(0, 16)),
+  ])
+  assert.deepEqual(new Set(early), new Set([-errno('ETIME')]))
+  assert.equal((await own.run('/bin/true')).exitCode, 0)
+  setModprobe('/bin/true', own)
+  assert.equal(await held.requestRetval(true, 'program'), 0)
+  write('release-modprobes', '')
+  assert.deepEqual(new Set(await Promise.all(requests.slice(0, 16))), new Set([0]))
+})
+
+test('no socket can be opened: the request fails with its error, duplicates or not, and the service goes on', async () => {
+  const taken = write('not-a-socket', '')
+  await using own = boot({ socket: taken, khelpers: 1 })
+  await assert.rejects(own.ready, { code: 'EADDRINUSE' })
+  for (const duplicates of ['0', '1']) {
+    own.proc.write('/proc/sys/khelper/module_autoload_dups', duplicates)
+    await assert.rejects(kmod(own).requestModule('any'), { code: 'EADDRINUSE', message: /not-a-socket/ })
+    assert.equal(await kmod(own).requestRetval(true, 'any'), -errno('EADDRINUSE'))
+  }
+})
+
+test('there is no place for a socket: the error of what was met', async () => {
+  await using own = boot({ khelpers: 1 })
+  const before = process.env['TMPDIR']
+  process.env['TMPDIR'] = '/no/such/folder'
+  try {
+    assert.equal(await kmod(own).requestRetval(true, 'any'), -errno('ENOENT'))
+  } finally {
+    if (before === undefined) delete process.env['TMPDIR']
+    else process.env['TMPDIR'] = before
+  }
+})
+
+test('why the default helper has failed is in the error; what is wrong with its configuration is told once', async () => {
+  await using own = boot({ khelpers: 1 })
+  const loaded = kmod(own)
+  const folder = moduleFolder({
+    'thrower.js': `export const license = 'GPL'
+      export const init = () => { throw new Error('no route to the host') }; export const exit = () => {}`,
+  })
+  depmod(folder)
+  const config = write('broken.conf', 'optoins thrower a=1\n')
+  own.proc.write('/proc/sys/khelper/module_directory', folder)
+  own.proc.write('/proc/sys/khelper/modprobe_config', `/no/such/folder:${config}`)
+  const warnings: string[] = []
+  const listen = ({ message }: Error) => warnings.push(message)
+  process.on('warning', listen)
+  for (let time = 0; time < 2; time += 1) {
+    await assert.rejects(loaded.requestModule('thrower'), (error: Error) => {
+      assert.match(error.message, /^ENOENT: .*wait status 256\): EFAULT: .*no route to the host/)
+      assert.match((error.cause as Error).message, /no route to the host/)
+      return true
+    })
+  }
+  await assert.rejects(loaded.requestModule('nowhere'), { message: /module nowhere not found in / })
+  process.off('warning', listen)
+  assert.equal(warnings.length, 2, warnings.join('\n'))
+  assert.match(warnings[0] ?? '', /^modprobe: \/no\/such\/folder: cannot be read \(ENOENT\)/)
+  assert.match(warnings[1] ?? '', /broken\.conf:1: unknown directive 'optoins'/)
+})
+
+test('install commands have the helper’s environment and authority, and nothing of the service', async () => {
+  await using own = boot({ khelpers: 1 })
+  const folder = moduleFolder({
+    'ok.js': `export const license = 'GPL', params = { level: 'int' }
+      export const init = () => 0; export const exit = () => {}`,
+  })
+  depmod(folder)
+  const seen = temporary('install.environment')
+  const command = fileURLToPath(new URL('../../../src/cli/main.js', import.meta.url))
+  const again = `"${process.execPath}" "${command}" modprobe --ignore-install ok $CMDLINE_OPTS`
+  const config = write('install.conf', `install ok env > ${seen} && ${again}\noptions ok level=3\n`)
+  own.proc.write('/proc/sys/khelper/module_directory', folder)
+  own.proc.write('/proc/sys/khelper/modprobe_config', config)
+  process.env['OF_THE_SERVICE'] = 'secret'
+  await kmod(own).requestModule('ok')
+  delete process.env['OF_THE_SERVICE']
+  assert.equal(own.proc.read('/sys/module/ok/parameters/level'), '3\n')
+  const names = readFileSync(seen, 'utf8')
+    .split('\n')
+    .map(line => line.replace(/=.*/, ''))
+    .filter(name => name !== '' && !['PWD', 'OLDPWD', 'SHLVL', '_'].includes(name))
+  assert.deepEqual(names.sort(), [
+    'HOME',
+    'KHELPER_AUTHORITY',
+    'KHELPER_SOCKET',
+    'MODPROBE_MODULE',
+    'PATH',
+    'TERM',
+  ])
 })

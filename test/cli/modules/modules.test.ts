@@ -130,3 +130,31 @@ test('the article’s module is loaded by insmod alone, into a kernel of the com
   assert.match(khelper(['insmod', join(folder, 'fails.js')]).stderr, /^khelper: ENODEV: .*its init gave -19/)
   assert.equal(khelper(['insmod', join(folder, 'hello.js')]).stdout, '+hello world false\n-hello\n')
 })
+
+test('insmod alone says in one line why a module is not loaded', () => {
+  const files = moduleFolder({
+    'declares.js': `export const license = 'GPL', params = { a: 'constructor' }; export const init = () => 0`,
+    'getter.js': `export const license = 'GPL', symbols = { get a() { throw new Error('no') } }`,
+    'hangs.js': `export const license = 'GPL'; export const init = () => new Promise(() => {})`,
+    'syntax.js': `export const license = 'GPL'\nexport const ,`,
+  })
+  for (const [name, what] of [
+    ['declares.js', /EINVAL: .*params\.a/],
+    ['getter.js', /ENOEXEC: .*no$/m],
+    ['hangs.js', /has not come back/],
+    ['syntax.js', /syntax\.js:2: /],
+  ] as const) {
+    const { status, stderr } = khelper(['insmod', join(files, name)])
+    assert.equal(status, 1, name)
+    assert.match(stderr, /^khelper: [^\n]+\n$/, 'one line, and no stack')
+    assert.match(stderr, what)
+  }
+  const { status, stderr } = khelper(['insmod', join(folder, 'hello.js'), 'whom=a"b', 'loud'])
+  assert.equal(status, 1)
+  assert.match(stderr, /^khelper: EINVAL: the parameter whom cannot have a double quote/)
+})
+
+test('insmod alone loads a text search algorithm', () => {
+  const algorithm = fileURLToPath(new URL('../../../src/modules/ts_kmp.js', import.meta.url))
+  assert.deepEqual(khelper(['insmod', algorithm]).stderr, '')
+})

@@ -3,7 +3,6 @@
  */
 import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
-import { SystemError } from '../../../kernel/errors.js'
 import { sameName } from '../parameters.js'
 
 export interface SoftDependency {
@@ -19,7 +18,7 @@ export interface ModprobeConfig {
   readonly install: Map<string, string>
   readonly remove: Map<string, string>
   readonly softdeps: Map<string, SoftDependency>
-  /** Lines that were left out: `file:line: what is wrong`. */
+  /** Lines, files and folders that were left out: `file:line: what is wrong`. */
   readonly problems: string[]
 }
 
@@ -35,35 +34,42 @@ export const emptyConfig = (): ModprobeConfig => ({
 
 /**
  * Reads configuration files, in the order of their names. A file of the same name in an earlier folder stands for those
- * in later ones.
+ * in later ones. What cannot be read is told of and left out: nothing else is to stand still for it.
  * @param places folders, whose *.conf are read, or files
- * @throws SystemError for a place that cannot be read
  */
 export function readConfig(places: readonly string[]): ModprobeConfig {
   const config = emptyConfig()
   const files = new Map<string, string>()
   for (const place of places) {
-    for (const [name, file] of configFiles(place)) if (!files.has(name)) files.set(name, file)
+    for (const [name, file] of readable(place, configFiles, config) ?? []) {
+      if (!files.has(name)) files.set(name, file)
+    }
   }
   for (const [, file] of [...files].sort(([a], [b]) => (a < b ? -1 : 1))) {
-    parseConfig(readFileSync(file, 'utf8'), file, config)
+    const text = readable(file, path => readFileSync(path, 'utf8'), config)
+    if (text !== undefined) parseConfig(text, file, config)
   }
   return config
 }
 
-function configFiles(place: string): (readonly [string, string])[] {
+function readable<Content>(
+  path: string,
+  read: (path: string) => Content,
+  { problems }: ModprobeConfig,
+): Content | undefined {
   try {
-    if (!statSync(place).isDirectory()) return [[place, place]]
-    return readdirSync(place)
-      .filter(name => name.endsWith('.conf'))
-      .map(name => [name, join(place, name)] as const)
+    return read(path)
   } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code === 'EACCES' ? 'EACCES' : 'ENOENT'
-    throw new SystemError(code, `the configuration of modprobe cannot be read: ${place}`, {
-      path: place,
-      cause: error,
-    })
+    problems.push(`${path}: cannot be read (${(error as NodeJS.ErrnoException).code}), and is left out`)
+    return undefined
   }
+}
+
+function configFiles(place: string): (readonly [string, string])[] {
+  if (!statSync(place).isDirectory()) return [[place, place]]
+  return readdirSync(place)
+    .filter(name => name.endsWith('.conf'))
+    .map(name => [name, join(place, name)] as const)
 }
 
 /** Adds what a file's text says; a line that does not parse is told of and left out. */

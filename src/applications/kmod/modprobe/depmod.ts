@@ -5,11 +5,11 @@ import { readdirSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { isSystemError, SystemError } from '../../../kernel/errors.js'
 import { listOf } from '../module-exports.js'
-import { moduleName } from '../module-file.js'
+import { isModuleName, moduleName, NAME_RULE } from '../module-file.js'
 import { sameName } from '../parameters.js'
 import { parseSoftdep } from './config.js'
 import { MODULES_ALIAS, MODULES_DEP, MODULES_SOFTDEP } from './module-index.js'
-import { readModuleSource } from './module-source.js'
+import { isModule, readModuleSource } from './module-source.js'
 
 const IS_MODULE = /\.m?js$/
 const HEADER = '# Written by khelper depmod.\n'
@@ -49,7 +49,6 @@ export function depmod(directory: string): DepmodResult {
     return `${module.path}:${needs.map(need => ` ${need.path}`).join('')}\n`
   })
   const each = (line: (module: Found) => readonly string[]) => [...modules.values()].flatMap(line).join('')
-  write(directory, MODULES_DEP, lines.join(''))
   write(
     directory,
     MODULES_ALIAS,
@@ -60,6 +59,8 @@ export function depmod(directory: string): DepmodResult {
     MODULES_SOFTDEP,
     HEADER + each(({ name, softdeps }) => softdeps.map(softdep => `softdep ${name} ${softdep}\n`)),
   )
+  // Last, as readers know by it that there is something new.
+  write(directory, MODULES_DEP, lines.join(''))
   return { modules: modules.size, warnings: [...new Set(warnings)] }
 }
 
@@ -82,7 +83,11 @@ function modulePaths(directory: string): string[] {
 function read(directory: string, path: string, warnings: string[]): Found | undefined {
   try {
     const { values, exports } = readModuleSource(join(directory, path))
-    if (!exports.has('init') && !exports.has('license')) return undefined
+    if (!isModule(exports)) return undefined
+    if (!isModuleName(moduleName(path))) {
+      warnings.push(`${NAME_RULE}: ${JSON.stringify(join(directory, path))} is left out`)
+      return undefined
+    }
     const list = (name: string): readonly string[] => {
       const value = values[name] as string | readonly string[] | undefined
       return listOf(value).map(String)

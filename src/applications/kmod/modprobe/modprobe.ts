@@ -1,13 +1,13 @@
 /**
  * Finds modules by name or alias and has the kernel load or unload them, with what they need: modprobe(8).
  */
-import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { SystemError } from '../../../kernel/errors.js'
 import { sameName } from '../parameters.js'
 import { emptyConfig, type ModprobeConfig, type SoftDependency } from './config.js'
 import { type IndexedModule, type ModuleIndex, matchesAlias } from './module-index.js'
+import { type RunCommand, runByShell } from './run-command.js'
 
 /** What modprobe asks of the kernel. */
 export interface ModuleSystemCalls {
@@ -33,6 +33,8 @@ export interface ModprobeOptions {
   readonly firstTime?: boolean
   /** Commands of `install` and `remove` are not run. */
   readonly ignoreCommands?: boolean
+  /** Runs them. Default: as children of this process. */
+  readonly runCommand?: RunCommand
   /** Only tells what would be done. */
   readonly dryRun?: boolean
   /** Told of each step. */
@@ -44,15 +46,14 @@ export interface ModprobeOptions {
 const RETRY_FIRST = 10
 const RETRY_MOST = 1_000
 
-/** One thing to be done. */
-type Step =
-  | {
-      readonly kind: 'load'
-      readonly module: IndexedModule
-      readonly params: string
-      readonly optional: boolean
-    }
-  | { readonly kind: 'command'; readonly name: string; readonly command: string; readonly params: string }
+/** One thing to be done: the module is loaded, or a command is run in its stead. */
+interface Step {
+  readonly module: IndexedModule
+  readonly command: string | undefined
+  readonly params: string
+  /** What asked for it can do without. */
+  readonly optional: boolean
+}
 
 export class Modprobe {
   readonly #calls: ModuleSystemCalls
@@ -89,7 +90,7 @@ export class Modprobe {
     for (const module of this.#find(name)) {
       const command = this.#options.ignoreCommands ? undefined : this.#config.remove.get(module.name)
       if (command !== undefined) {
-        this.#run(module.name, command, '')
+        await this.#run('remove', module.name, command, '')
         continue
       }
       const loaded = await this.#loaded(module.name)
@@ -157,8 +158,7 @@ export class Modprobe {
     const names = new Set([module.name, sameName(asked)])
     const options = [...names].flatMap(name => this.#config.options.get(name) ?? [])
     const line = [...options, params].filter(each => each !== '').join(' ')
-    if (command !== undefined) steps.push({ kind: 'command', name: module.name, command, params: line })
-    else {
+    if (command === undefined) {
       for (const need of module.depends) {
         const other = this.#module(need)
         if (other === undefined) {
@@ -166,8 +166,8 @@ export class Modprobe {
         }
         this.#add(other, need, '', steps, seen, optional)
       }
-      steps.push({ kind: 'load', module, params: line, optional })
     }
+    steps.push({ module, command, params: line, optional })
     for (const name of post) this.#addOptional(name, steps, seen)
   }
 
@@ -193,8 +193,16 @@ export class Modprobe {
   }
 
   async #do(step: Step, asked: string): Promise<void> {
-    if (step.kind === 'command') return this.#run(step.name, step.command, step.params)
-    const { module, params, optional } = step
+    const { module, command, params, optional } = step
+    try {
+      if (command === undefined) await this.#insert(module, params, asked)
+      else await this.#run('install', module.name, command, params)
+    } catch (error) {
+      if (!optional) throw error
+    }
+  }
+
+  async #insert(module: IndexedModule, params: string, asked: string): Promise<void> {
     this.#options.told?.(['insmod', module.path, params].filter(word => word !== '').join(' '))
     if (this.#options.dryRun) return
     try {
@@ -202,29 +210,19 @@ export class Modprobe {
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException
       const wanted = sameName(asked) === module.name
-      if (code === 'EEXIST' && !(this.#options.firstTime && wanted)) return
-      if (!optional) throw error
+      if (code !== 'EEXIST' || (this.#options.firstTime && wanted)) throw error
     }
   }
 
   /** The operator's own command, which is written for a shell. */
-  #run(name: string, command: string, params: string): void {
-    const line = command.replaceAll('$CMDLINE_OPTS', params)
-    this.#options.told?.(`install ${line}`)
+  async #run(directive: 'install' | 'remove', name: string, command: string, params: string): Promise<void> {
+    // A function, because a replacement that is text has characters of its own.
+    const line = command.replaceAll('$CMDLINE_OPTS', () => params)
+    this.#options.told?.(`${directive} ${line}`)
     if (this.#options.dryRun) return
-    const { status, error } = spawnSync('/bin/sh', ['-c', line], {
-      stdio: ['ignore', 'inherit', 'inherit'],
-      env: { ...process.env, MODPROBE_MODULE: name },
-    })
-    if (error !== undefined || status !== 0) {
-      throw new SystemError(
-        'EINVAL',
-        `the command for module ${name} has failed (${error?.message ?? status})`,
-        {
-          cause: error,
-        },
-      )
-    }
+    const problem = await (this.#options.runCommand ?? runByShell)(line, name)
+    if (problem === undefined) return
+    throw new SystemError('EINVAL', `the ${directive} command for module ${name} has failed (${problem})`)
   }
 
   async #loaded(name: string): Promise<LoadedModule | undefined> {

@@ -45,17 +45,16 @@ export function readIndex(directory: string): ModuleIndex {
   return index
 }
 
+/** Of all three: what is read between depmod's writes must not stand for what is there after them. */
 function stampOf(directory: string): string {
-  try {
-    const { mtimeMs, size, ino } = statSync(join(directory, MODULES_DEP))
-    return `${ino} ${mtimeMs} ${size}`
-  } catch (error) {
-    const path = join(directory, MODULES_DEP)
-    throw new SystemError('ENOENT', `there is no ${path}; 'khelper depmod ${directory}' writes it`, {
-      path,
-      cause: error,
-    })
+  const path = join(directory, MODULES_DEP)
+  const stamps = [MODULES_DEP, MODULES_ALIAS, MODULES_SOFTDEP].map(name =>
+    statSync(join(directory, name), { throwIfNoEntry: false, bigint: true }),
+  )
+  if (stamps[0] === undefined) {
+    throw new SystemError('ENOENT', `there is no ${path}; 'khelper depmod ${directory}' writes it`, { path })
   }
+  return stamps.map(stamp => stamp && `${stamp.ino} ${stamp.mtimeNs} ${stamp.size}`).join(', ')
 }
 
 function parseIndex(directory: string, read: (name: string) => string): ModuleIndex {

@@ -2,8 +2,16 @@
  * Reads what a module says of itself without running it: the values of its exports, which have to be literals for that.
  */
 import { readFileSync } from 'node:fs'
-import { type Expression, type Node, type Pattern, parse, type VariableDeclaration } from 'acorn'
-import { SystemError } from '../../../kernel/errors.js'
+import {
+  type Expression,
+  type Identifier,
+  type Node,
+  type Pattern,
+  parse,
+  type VariableDeclaration,
+} from 'acorn'
+import { isSystemError, SystemError } from '../../../kernel/errors.js'
+import { typeProblem } from '../module-exports.js'
 
 /** The exports that are read; `init` and `exit` only for their being there. */
 const READ: readonly string[] = [
@@ -16,6 +24,9 @@ const READ: readonly string[] = [
   'softdep',
   'params',
 ]
+
+/** Elements and properties of a file's exports, all together: names of names could multiply without end. */
+const MOST_ELEMENTS = 100_000
 
 export interface ModuleSource {
   readonly values: Readonly<Record<string, unknown>>
@@ -40,10 +51,11 @@ export function parseModuleSource(text: string, path: string): ModuleSource {
   const exports = new Set<string>()
   const values: Record<string, unknown> = {}
   const constants = new Map<string, Expression>()
+  const literals = new Literals(constants, path)
   const read = (name: string, local: string) => {
     exports.add(name)
     const value = constants.get(local)
-    if (value !== undefined && READ.includes(name)) values[name] = literal(value, constants, path, name)
+    if (value !== undefined && READ.includes(name)) values[name] = literals.read(value, name)
   }
   for (const statement of program.body) {
     const declaration =
@@ -64,7 +76,23 @@ export function parseModuleSource(text: string, path: string): ModuleSource {
       if (exported.type === 'Identifier' && local.type === 'Identifier') read(exported.name, local.name)
     }
   }
+  const problem = isModule(exports) ? typeProblem(values) : undefined
+  if (problem !== undefined) throw new SystemError('ENOEXEC', `${path}: ${problem}`, { path })
   return { values, exports }
+}
+
+/** Whether what a file exports makes it a module of the kernel. */
+export const isModule = (exports: ReadonlySet<string>): boolean =>
+  exports.has('init') || exports.has('license')
+
+/** @returns what is wrong with a file's syntax and where, or `undefined` */
+export function readModuleSyntax(path: string): string | undefined {
+  try {
+    parseText(readFileSync(path, 'utf8'), path)
+    return undefined
+  } catch (error) {
+    return isSystemError(error) ? error.message : undefined
+  }
 }
 
 function parseText(text: string, path: string) {
@@ -81,52 +109,98 @@ function parseText(text: string, path: string) {
 
 const namesIn = (pattern: Pattern): string[] => (pattern.type === 'Identifier' ? [pattern.name] : [])
 
-/** What an expression of literals is worth. */
-function literal(
-  expression: Expression,
-  constants: ReadonlyMap<string, Expression>,
-  path: string,
-  name: string,
-): unknown {
-  const worth = (inner: Expression) => literal(inner, constants, path, name)
-  switch (expression.type) {
-    case 'Literal':
-      return expression.value
-    case 'TemplateLiteral':
-      if (expression.expressions.length === 0) return expression.quasis[0]?.value.cooked
-      break
-    case 'UnaryExpression': {
-      const value = expression.operator === '-' ? worth(expression.argument) : undefined
-      if (typeof value === 'number' || typeof value === 'bigint') return -value
-      break
-    }
-    case 'ArrayExpression':
-      return expression.elements.map(element => {
-        if (element === null || element.type === 'SpreadElement') throw notLiteral(expression, path, name)
-        return worth(element)
-      })
-    case 'ObjectExpression':
-      return Object.fromEntries(
-        expression.properties.map(property => {
-          if (property.type !== 'Property' || property.computed) throw notLiteral(property, path, name)
-          const key = property.key.type === 'Identifier' ? property.key.name : worth(property.key)
-          return [String(key), worth(property.value)]
-        }),
-      )
-    case 'Identifier': {
-      const constant = constants.get(expression.name)
-      if (constant !== undefined && constant !== expression) return worth(constant)
-      break
+/** What expressions of literals are worth. */
+class Literals {
+  readonly #constants: ReadonlyMap<string, Expression>
+  readonly #path: string
+  /** What names are worth that have been met. */
+  readonly #known = new Map<string, unknown>()
+  /** Names that are being looked up: one that comes again is made of itself. */
+  readonly #looking = new Set<string>()
+  #elements = 0
+
+  constructor(constants: ReadonlyMap<string, Expression>, path: string) {
+    this.#constants = constants
+    this.#path = path
+  }
+
+  /**
+   * @param name of the export
+   * @throws SystemError ENOEXEC for what has to be computed, is made of itself, or is too much
+   */
+  read(expression: Expression, name: string): unknown {
+    try {
+      const value = this.#worth(expression, name)
+      this.#count(value, expression, name)
+      return value
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error
+      throw this.#problem(expression, `the export ${name} is nested too deeply`)
     }
   }
-  throw notLiteral(expression, path, name)
-}
 
-function notLiteral(node: Node, path: string, name: string): SystemError {
-  const line = node.loc?.start.line ?? 1
-  return new SystemError(
-    'ENOEXEC',
-    `${path}:${line}: the export ${name} must be written out, to be read without running the module`,
-    { path },
-  )
+  #worth(expression: Expression, name: string): unknown {
+    switch (expression.type) {
+      case 'Literal':
+        return expression.value
+      case 'TemplateLiteral':
+        if (expression.expressions.length === 0) return expression.quasis[0]?.value.cooked
+        break
+      case 'UnaryExpression': {
+        const value = expression.operator === '-' ? this.#worth(expression.argument, name) : undefined
+        if (typeof value === 'number' || typeof value === 'bigint') return -value
+        break
+      }
+      case 'ArrayExpression':
+        return expression.elements.map(element => {
+          if (element === null || element.type === 'SpreadElement') throw this.#notLiteral(expression, name)
+          return this.#worth(element, name)
+        })
+      case 'ObjectExpression':
+        return Object.fromEntries(
+          expression.properties.map(property => {
+            if (property.type !== 'Property' || property.computed) throw this.#notLiteral(property, name)
+            const key =
+              property.key.type === 'Identifier' ? property.key.name : this.#worth(property.key, name)
+            return [String(key), this.#worth(property.value, name)]
+          }),
+        )
+      case 'Identifier':
+        return this.#named(expression, name)
+    }
+    throw this.#notLiteral(expression, name)
+  }
+
+  #named(identifier: Identifier, name: string): unknown {
+    const constant = this.#constants.get(identifier.name)
+    if (constant === undefined || this.#looking.has(identifier.name)) throw this.#notLiteral(identifier, name)
+    if (this.#known.has(identifier.name)) return this.#known.get(identifier.name)
+    this.#looking.add(identifier.name)
+    const value = this.#worth(constant, name)
+    this.#looking.delete(identifier.name)
+    this.#known.set(identifier.name, value)
+    return value
+  }
+
+  /** Names that stand for the same value share it, so what they are worth may be far more than what is written. */
+  #count(value: unknown, node: Node, name: string): void {
+    this.#elements += 1
+    if (this.#elements > MOST_ELEMENTS) {
+      throw this.#problem(node, `the export ${name} has more than ${MOST_ELEMENTS} elements`)
+    }
+    if (typeof value !== 'object' || value === null) return
+    for (const each of Object.values(value)) this.#count(each, node, name)
+  }
+
+  #notLiteral(node: Node, name: string): SystemError {
+    return this.#problem(
+      node,
+      `the export ${name} must be written out, to be read without running the module`,
+    )
+  }
+
+  #problem(node: Node, what: string): SystemError {
+    const path = this.#path
+    return new SystemError('ENOEXEC', `${path}:${node.loc?.start.line ?? 1}: ${what}`, { path })
+  }
 }
