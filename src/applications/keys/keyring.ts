@@ -123,7 +123,7 @@ export function clearLinks(store: KeyStore, keyring: Key): void {
 /** Whether `keyring` would come to be inside itself, or what hangs below `key` is too deep to be searched. */
 function checkCycle(keyring: Key, key: Key, syscall: string): void {
   if (key.links === undefined) return
-  switch (nesting(key, keyring, 0)) {
+  switch (nesting(key, keyring, 0, new Map())) {
     case 'cycle':
       throw keyError('EDEADLK', `${key} holds ${keyring}, or is the same`, syscall)
     case 'too-deep':
@@ -132,15 +132,24 @@ function checkCycle(keyring: Key, key: Key, syscall: string): void {
   }
 }
 
-function nesting(tree: Key, wanted: Key, depth: number): 'none' | 'cycle' | 'too-deep' {
+/** @param fine keyrings that nothing was found in, with the greatest depth at which they were entered */
+function nesting(
+  tree: Key,
+  wanted: Key,
+  depth: number,
+  fine: Map<Key, number>,
+): 'none' | 'cycle' | 'too-deep' {
   if (tree === wanted) return 'cycle'
   // One that was revoked or invalidated is never entered, and has been emptied.
   if (tree.isRevoked || tree.invalidated) return 'none'
+  // Come to by another path before, at least as deep: what hangs below it was not too deep even then.
+  if (depth <= (fine.get(tree) ?? -1)) return 'none'
   if (tree.links?.get(wanted.index) === wanted) return 'cycle'
   for (const nested of tree.nested ?? []) {
     if (depth >= SEARCH_MAX_DEPTH) return 'too-deep'
-    const found = nesting(nested, wanted, depth + 1)
+    const found = nesting(nested, wanted, depth + 1, fine)
     if (found !== 'none') return found
   }
+  fine.set(tree, depth)
   return 'none'
 }

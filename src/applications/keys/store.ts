@@ -31,6 +31,8 @@ export class KeyStore {
   readonly users: KeyUsers
   readonly gc: GarbageCollector
   readonly #keys = new Map<number, Key>()
+  /** Keys that nothing holds any more, while they are being taken away. */
+  readonly #unheld: Key[] = []
 
   constructor(kernel: Kernel, now: () => number) {
     this.kernel = kernel
@@ -108,9 +110,15 @@ export class KeyStore {
     key.usage -= 1
     if (key.usage > 0 || this.#keys.get(key.serial) !== key) return
     this.#keys.delete(key.serial)
-    // Code of this process may have the key still, and may use its payload as long as the key is valid.
-    this.users.removed(key)
-    if (key.links !== undefined) clearLinks(this, key)
+    // A keyring drops what it holds, and so on down: in a row, because it may be deeper than the stack.
+    this.#unheld.push(key)
+    if (this.#unheld.length > 1) return
+    for (const gone of this.#unheld) {
+      // Code of this process may have the key still, and may use its payload as long as the key is valid.
+      this.users.removed(gone)
+      if (gone.links !== undefined) clearLinks(this, gone)
+    }
+    this.#unheld.length = 0
   }
 
   /** Ends a key: whoever uses it is told so, and its payload goes at once (key_revoke). */
