@@ -29,10 +29,17 @@ export async function addKey(
   if (description === '') throw keyError('EINVAL', 'a key needs a description', 'add_key')
   const there = links.get(indexOf(type, description))
   if (type.update !== undefined && there !== undefined && !there.invalidated && !there.isRevoked) {
-    if (there.isUnderConstruction) await waitForConstruction(there, signal, 'add_key')
-    demand({ key: there, possessed: keyring.possessed }, credentials, Need.WRITE, 'add_key')
-    updateKey(store, there, payload)
-    return there
+    // It may be unlinked while it is waited for.
+    store.hold(there)
+    try {
+      if (there.isUnderConstruction) await waitForConstruction(there, signal, 'add_key')
+      credentials.checkOpen('add_key')
+      demand({ key: there, possessed: keyring.possessed }, credentials, Need.WRITE, 'add_key')
+      updateKey(store, there, payload)
+      return there
+    } finally {
+      store.drop(there)
+    }
   }
   const edit = beginLink(store, keyring.key, type, description, 'add_key')
   let key: Key
@@ -52,6 +59,7 @@ export async function addKey(
 
 /** @throws SystemError EOPNOTSUPP, EDQUOT, what its type says of the payload */
 export function updateKey(store: KeyStore, key: Key, payload: Buffer): void {
+  store.checkOpen()
   if (key.type.update === undefined) {
     throw keyError('EOPNOTSUPP', `${key}: keys of this type cannot be updated`, 'update')
   }

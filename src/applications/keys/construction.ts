@@ -46,6 +46,7 @@ export function instantiateInto(
   timeout?: number,
 ): void {
   try {
+    store.checkOpen()
     if (key.state !== UNINSTANTIATED) throw busy(key)
     store.users.reserve(key, held.byteLength)
   } catch (error) {

@@ -225,13 +225,15 @@ export class Keys {
     return type
   }
 
+  /** Whose keyrings are used. @throws Error if the kernel has been shut down; SystemError EKEYREVOKED if they were closed */
   #credentials(options: KeyOptions): KeyCredentials {
     checked.object(options, 'options')
-    const { credentials } = options
-    if (credentials === undefined) return this.#service
+    const { credentials = this.#service } = options
     if (!(credentials instanceof KeyCredentials)) {
       throw wrongType('options.credentials', 'an instance of KeyCredentials', credentials)
     }
+    this.#store.checkOpen()
+    credentials.checkOpen()
     return credentials
   }
 
@@ -342,8 +344,14 @@ export class Keys {
   async link(id: KeyId, keyring: KeyId, options: KeyWaitOptions = {}): Promise<void> {
     const credentials = this.#credentials(options)
     const to = lookupNow(this.#store, keyring, credentials, { create: true, need: Need.WRITE })
-    const { key } = await this.#lookup(id, options, Need.LINK, true)
-    linkKey(this.#store, to.key, key)
+    // The keyring may go while the key is waited for: nothing is to be linked into what nobody empties any more.
+    this.#store.hold(to.key)
+    try {
+      const { key } = await this.#lookup(id, options, Need.LINK, true)
+      linkKey(this.#store, to.key, key)
+    } finally {
+      this.#store.drop(to.key)
+    }
   }
 
   /** Takes a key out of a keyring. @throws SystemError ENOENT, ENOTDIR, EACCES, … */

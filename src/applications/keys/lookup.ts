@@ -128,6 +128,7 @@ export async function lookup(
   } finally {
     store.drop(key)
   }
+  credentials.checkOpen()
   if (key.state === UNINSTANTIATED) throw keyError('EIO', `${key} has not been instantiated`)
   if (rules.need !== undefined) demand(reference, credentials, rules.need)
   return reference

@@ -46,6 +46,7 @@ export async function requestKey(host: RequestHost, request: KeyRequest): Promis
   try {
     if (construction !== undefined) await broken(construction, key, request.signal)
     await waitForConstruction(key, request.signal)
+    request.credentials.checkOpen('request_key')
     return key
   } finally {
     store.drop(key)

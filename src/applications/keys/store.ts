@@ -2,6 +2,7 @@
  * All keys of one kernel, by serial number, and what holds each of them. A key that nothing holds is gone.
  */
 import { randomInt } from 'node:crypto'
+import { shutDown } from '../../kernel/errors.js'
 import type { Kernel } from '../../kernel/kernel.js'
 import { readSysctl } from '../../kernel/proc/sysctls.js'
 import { DESCRIPTION_BYTES, LARGEST_SERIAL, SECOND } from './constants.js'
@@ -33,6 +34,7 @@ export class KeyStore {
   readonly #keys = new Map<number, Key>()
   /** Keys that nothing holds any more, while they are being taken away. */
   readonly #unheld: Key[] = []
+  #closed = false
 
   constructor(kernel: Kernel, now: () => number) {
     this.kernel = kernel
@@ -172,8 +174,14 @@ export class KeyStore {
     }
   }
 
+  /** @throws Error ERR_KHELPER_SHUT_DOWN if the kernel has ended: no key comes to a payload any more */
+  checkOpen(): void {
+    if (this.#closed) throw shutDown()
+  }
+
   /** The kernel ends: no secret outlives it here. */
   close(): void {
+    this.#closed = true
     this.gc.close()
     for (const key of this.#keys.values()) key.wipe()
   }

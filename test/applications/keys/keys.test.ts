@@ -29,6 +29,14 @@ const name = () => {
 }
 const tenant = () => ({ credentials: keys.joinSessionKeyring() })
 const uid = process.geteuid?.() ?? 0
+/** Node 20 has no Promise.withResolvers. */
+function withResolvers(): { readonly promise: Promise<void>; readonly resolve: () => void } {
+  let resolve = () => {}
+  const promise = new Promise<void>(settle => {
+    resolve = settle
+  })
+  return { promise, resolve }
+}
 
 test('one state for each kernel', async () => {
   const [one, two] = [boot(), boot()]
@@ -236,7 +244,38 @@ describe('states', () => {
     const own = bench()
     const key = await own.keys.addKey('user', 'a', 'x')
     await own.kernel.shutdown()
-    assert.throws(() => key.payload())
+    assert.throws(() => key.payload(), /ENOKEY: user 'a' has gone with its kernel, which has been shut down/)
+  })
+
+  test('after shutdown no key is made or found, and no construction comes to a payload', async () => {
+    const own = bench()
+    const { promise: gate, resolve: open } = withResolvers()
+    const said: unknown[] = []
+    own.keys.registerKeyType({
+      name: 'late',
+      async requestKey(authority) {
+        await gate
+        try {
+          authority.instantiate('too late')
+        } catch (error) {
+          said.push((error as { code: string }).code)
+          throw error
+        }
+      },
+    })
+    const request = own.keys.requestKey('late', 'a', '')
+    const key = await own.keys.addKey('user', 'a', 'x')
+    await own.kernel.shutdown()
+    const isShut = { code: 'ERR_KHELPER_SHUT_DOWN' }
+    open()
+    await assert.rejects(request, isShut)
+    assert.deepEqual(said, ['ERR_KHELPER_SHUT_DOWN'])
+    await assert.rejects(own.keys.addKey('user', 'a', 'y'), isShut)
+    await assert.rejects(own.keys.requestKey('user', 'a'), isShut)
+    await assert.rejects(own.keys.update(key, 'y'), isShut)
+    await assert.rejects(own.keys.read(key), isShut)
+    assert.throws(() => own.keys.describe(key), isShut)
+    assert.throws(() => own.keys.joinSessionKeyring(), isShut)
   })
 })
 
@@ -350,6 +389,86 @@ describe('credentials', () => {
     await assert.rejects(keys.requestKey('user', key.description), says('ENOKEY'))
     own.credentials.close()
     own.credentials.close()
+    assert.equal(keys.store.lookup(key.serial), undefined)
+  })
+
+  test('closed credentials see and make nothing among the keys that all of their user share', async () => {
+    const shared = await keys.addKey('logon', `db:${name()}`, 'of the service')
+    const remove = keys.registerKeyType({
+      name: 'tenants',
+      requestKey: authority => authority.instantiate('of the tenant'),
+    })
+    const own = tenant()
+    own.credentials.close()
+    const description = name()
+    for (const act of [
+      () => keys.requestKey('logon', shared.description, undefined, own),
+      () => keys.requestKey('tenants', description, '', own),
+      () => keys.addKey('user', name(), 'x', own),
+      () => keys.read(shared, own),
+      async () => keys.search(KEY_SPEC_USER_SESSION_KEYRING, 'logon', shared.description, own),
+      async () => keys.getKeyringId(KEY_SPEC_SESSION_KEYRING, true, own),
+      async () => keys.joinSessionKeyring(undefined, own),
+      async () => keys.keyctl('show', [], own.credentials),
+    ]) {
+      await assert.rejects(act, /EKEYREVOKED: these credentials have been closed/)
+    }
+    await assert.rejects(keys.requestKey('tenants', description), says('ENOKEY'))
+    remove()
+  })
+
+  test('what was asked before the credentials were closed is not answered, and sees nothing of the service', async () => {
+    const shared = await keys.addKey('logon', `db:${name()}`, 'of the service')
+    const { promise: gate, resolve: open } = withResolvers()
+    const seen: string[] = []
+    const remove = keys.registerKeyType({
+      name: 'outlives',
+      async requestKey(authority) {
+        const credentials = keys.credentialsOfAuthority(authority)
+        keys.assumeAuthority(authority.target.serial, { credentials })
+        await gate
+        const found = await keys
+          .requestKey('logon', shared.description, undefined, { credentials })
+          .catch(error => error.code)
+        seen.push(String(found))
+        authority.instantiate('of the tenant')
+        credentials.close()
+      },
+    })
+    const own = tenant()
+    const description = name()
+    const asked = keys.requestKey('outlives', description, '', own)
+    const waits = keys.requestKey('outlives', description, '', own)
+    const key = keys.search(KEY_SPEC_SESSION_KEYRING, 'outlives', description, own)
+    const read = keys.read(key, own)
+    own.credentials.close()
+    open()
+    for (const request of [asked, waits, read]) await assert.rejects(request, says('EKEYREVOKED'))
+    assert.deepEqual(seen, ['ENOKEY'])
+    assert.equal(keys.store.lookup(key.serial), undefined)
+    remove()
+  })
+
+  test('a link that waits for its key is not put into a keyring that has gone meanwhile', async () => {
+    const { promise: gate, resolve: open } = withResolvers()
+    const remove = keys.registerKeyType({
+      name: 'waited for',
+      async requestKey(authority) {
+        await gate
+        authority.instantiate('x')
+      },
+    })
+    const description = name()
+    const request = keys.requestKey('waited for', description, '')
+    const key = keys.search(KEY_SPEC_USER_SESSION_KEYRING, 'waited for', description)
+    const ring = await keys.addKey('keyring', name())
+    const link = keys.link(key, ring)
+    keys.unlink(ring, KEY_SPEC_USER_SESSION_KEYRING)
+    open()
+    await Promise.all([request, link])
+    assert.equal(keys.store.lookup(ring.serial), undefined)
+    assert.equal(key.parents.size, 1)
+    remove()
     assert.equal(keys.store.lookup(key.serial), undefined)
   })
 
