@@ -119,7 +119,7 @@ export class Keys {
     return new KeyCredentials(this.#store, this.#users, {
       uid: identity.uid === undefined ? uid : checked.id(identity.uid, 'identity.uid'),
       gid: identity.gid === undefined ? gid : checked.id(identity.gid, 'identity.gid'),
-      groups: identity.groups ?? groups,
+      groups: identity.groups === undefined ? groups : checked.ids(identity.groups, 'identity.groups'),
     })
   }
 

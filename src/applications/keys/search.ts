@@ -30,9 +30,13 @@ export const isHit = (result: SearchResult): result is KeyReference => 'possesse
 
 const NOTHING: Miss = { code: 'EAGAIN' }
 
-/** What a caller means who names a type and a description. */
+/**
+ * What a caller means who names a type and a description.
+ * @throws what the type says of a description that none of its keys can have: before any message quotes it
+ */
 export function requestFor(type: KeyType, description: string, skipExpired: boolean): SearchRequest {
   const compare = type.matchPreparse?.(description)
+  if (compare === undefined) type.vetDescription?.(description)
   return {
     type,
     index: compare === undefined ? indexOf(type, description) : undefined,

@@ -503,6 +503,8 @@ describe('credentials', () => {
     await assert.rejects(keys.requestKey('user', 'a', '', { signal: {} as never }), TypeError)
     assert.throws(() => keys.createCredentials({ uid: -1 }), RangeError)
     assert.throws(() => keys.createCredentials({ gid: 'x' as never }), TypeError)
+    assert.throws(() => keys.createCredentials({ groups: 'x' as never }), /"identity.groups"/)
+    assert.throws(() => keys.createCredentials({ groups: [-1] }), /"identity.groups\[0\]"/)
   })
 })
 

@@ -483,6 +483,59 @@ describe('types that make their keys themselves', () => {
     remove()
   })
 
+  test('a timeout is a number of seconds, rounded down, 0 for expired at once; others are refused', async () => {
+    let timeout: unknown
+    const remove = keys.registerKeyType({
+      name: 'timed',
+      requestKey: authority => authority.instantiate('x', { timeout: timeout as number }),
+    })
+    const own = tenant()
+    for (const [given, left] of [
+      [30, 30],
+      [59.5, 59],
+      [undefined, undefined],
+    ] as const) {
+      timeout = given
+      assert.equal((await keys.requestKey('timed', name(), '', own)).timeout, left)
+    }
+    for (timeout of [0, 0.5]) {
+      await assert.rejects(keys.requestKey('timed', name(), '', own), says('ENOKEY'))
+    }
+    for (timeout of [-5, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 32, '30', null]) {
+      await assert.rejects(keys.requestKey('timed', name(), '', own), /"options.timeout"/)
+    }
+    remove()
+  })
+
+  test('a rejection names a known error and its seconds; others are refused', async () => {
+    let given: readonly unknown[] = []
+    const remove = keys.registerKeyType({
+      name: 'refusing',
+      requestKey: authority => authority.reject(...(given as Parameters<typeof authority.reject>)),
+    })
+    const own = tenant()
+    const isArgument = (named: string, code: string) => (error: Error & { code?: string }) => {
+      assert.ok(error.message.includes(`"${named}"`), error.message)
+      assert.equal(error.code, code)
+      return true
+    }
+    for (const [args, named, code] of [
+      [['EKEYREJECTED', Number.NaN], 'timeout', 'ERR_OUT_OF_RANGE'],
+      [['EKEYREJECTED', -3], 'timeout', 'ERR_OUT_OF_RANGE'],
+      [['EKEYREJECTED', '3'], 'timeout', 'ERR_INVALID_ARG_TYPE'],
+      [['EKEYREJECTED'], 'timeout', 'ERR_INVALID_ARG_TYPE'],
+      [['EFOO', 5], 'code', 'ERR_INVALID_ARG_VALUE'],
+      [['toString', 5], 'code', 'ERR_INVALID_ARG_VALUE'],
+      [['ERESTARTSYS', 5], 'code', 'ERR_INVALID_ARG_VALUE'],
+      [[undefined, 5], 'code', 'ERR_INVALID_ARG_TYPE'],
+      [['EKEYREJECTED', 5, { a: 1 }], 'reason', 'ERR_INVALID_ARG_TYPE'],
+    ] as const) {
+      given = args
+      await assert.rejects(keys.requestKey('refusing', name(), '', own), isArgument(named, code))
+    }
+    remove()
+  })
+
   test('matchPreparse finds keys in its own way, and refuses what it does not like', async () => {
     const remove = keys.registerKeyType({
       name: 'prefix',
