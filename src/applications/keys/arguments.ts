@@ -34,7 +34,6 @@ export function typeName(value: unknown): asserts value is string {
   if (value === '' || Buffer.byteLength(value) >= TYPE_NAME_BYTES || value.includes('\0')) {
     throw keyError('EINVAL', `a type's name has from 1 to ${TYPE_NAME_BYTES - 1} bytes`)
   }
-  if (value.startsWith('.')) throw keyError('EPERM', `keys of type ${value} are the kernel's own`)
 }
 
 export function description(value: unknown, name: string): asserts value is string {

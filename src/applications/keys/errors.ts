@@ -26,6 +26,10 @@ export function isErrorName(name: string): name is ErrorCode {
   }
 }
 
+/** Types whose names begin with a dot are not for whoever is outside. */
+export const ownType = (name: string, syscall: string) =>
+  keyError('EPERM', `keys of type ${name} are the kernel's own`, syscall)
+
 /** What a description looks like in a message. */
 export const shownDescription = (type: string, description: string): string =>
   `${type} '${description.length > 128 ? `${description.slice(0, 128)}…` : description}'`

@@ -37,19 +37,22 @@ export function beginLink(
   if (keyring.isRevoked) throw keyError('EKEYREVOKED', `${keyring} has been revoked`, syscall)
   const index = indexOf(type, description)
   const replaces = links.get(index)
-  if (replaces === undefined) store.users.reserve(keyring, keyring.dataBytes + LINK_BYTES)
+  if (replaces === undefined) store.users.reserveMore(keyring, LINK_BYTES)
   return {
     replaces,
     commit: key => {
-      if (key === replaces) return
+      const there = links.get(index)
+      if (key === there) return
       store.hold(key)
       links.set(index, key)
       if (type === keyringType) keyring.nested?.add(key)
       key.parents.add(keyring)
-      if (replaces !== undefined) forget(store, keyring, replaces)
+      if (there !== undefined) forget(store, keyring, there)
+      // It had ended, and went with its room while room was made for something else.
+      else if (replaces !== undefined) store.users.take(keyring, LINK_BYTES)
     },
     cancel: () => {
-      if (replaces === undefined) store.users.reserve(keyring, keyring.dataBytes - LINK_BYTES)
+      if (replaces === undefined) store.users.take(keyring, -LINK_BYTES)
     },
   }
 }
@@ -85,7 +88,7 @@ export function unlinkKey(store: KeyStore, keyring: Key, key: Key, syscall = 'ke
 export function unlinkFrom(store: KeyStore, keyring: Key, key: Key): void {
   if (keyring.links?.get(key.index) !== key) return
   keyring.links.delete(key.index)
-  store.users.reserve(keyring, keyring.dataBytes - LINK_BYTES)
+  store.users.take(keyring, -LINK_BYTES)
   forget(store, keyring, key)
 }
 

@@ -24,9 +24,9 @@ import {
   newSessionKeyring,
   UserKeyrings,
 } from './credentials.js'
-import { keyError, shownDescription } from './errors.js'
+import { keyError, ownType, shownDescription } from './errors.js'
 import type { Key, KeySerial } from './key.js'
-import { type KeyType, keyringType } from './key-types.js'
+import { authorityType, type KeyType, keyringType } from './key-types.js'
 import { keyctl } from './keyctl.js'
 import { clearLinks, linkKey, linksOf, moveKey, unlinkKey } from './keyring.js'
 import { findKey, type KeyId, lookup, lookupNow } from './lookup.js'
@@ -169,7 +169,7 @@ export class Keys {
     options: AddKeyOptions = {},
   ): Promise<Key> {
     const credentials = this.#credentials(options)
-    checked.typeName(type)
+    this.#checkTypeName(type, 'add_key')
     checked.description(description, 'description')
     const bytes = checked.payload(payload)
     if (description.startsWith('.') && type === keyringType.name) {
@@ -195,7 +195,7 @@ export class Keys {
     options: RequestKeyOptions = {},
   ): Promise<Key> {
     const credentials = this.#credentials(options)
-    checked.typeName(type)
+    this.#checkTypeName(type, 'request_key')
     checked.description(description, 'description')
     checkDescription(description)
     const callout = calloutInfo === undefined ? undefined : checked.callout(calloutInfo)
@@ -215,6 +215,14 @@ export class Keys {
         signal: checked.signal(options.signal),
       },
     )
+  }
+
+  /** Code of this process may use its own types whose names begin with a dot, though not those of this room. */
+  #checkTypeName(name: unknown, syscall: string): asserts name is string {
+    checked.typeName(name)
+    if (!name.startsWith('.')) return
+    const type = this.#store.types.get(name)
+    if (type === undefined || type === authorityType) throw ownType(name, syscall)
   }
 
   #type(name: string, syscall: string): KeyType {
@@ -376,7 +384,7 @@ export class Keys {
    */
   search(keyring: KeyId, type: string, description: string, options: SearchOptions = {}): Key {
     const credentials = this.#credentials(options)
-    checked.typeName(type)
+    this.#checkTypeName(type, 'keyctl_search')
     checked.description(description, 'description')
     const root = this.#keyring(keyring, options, Need.SEARCH, false, 'keyctl_search')
     const to =

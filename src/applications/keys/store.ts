@@ -39,7 +39,7 @@ export class KeyStore {
   constructor(kernel: Kernel, now: () => number) {
     this.kernel = kernel
     this.now = now
-    this.users = new KeyUsers(kernel)
+    this.users = new KeyUsers(kernel, (uid, spared) => this.gc.reclaim(uid, spared))
     this.gc = new GarbageCollector({
       now,
       delay: () => Number(readSysctl(kernel, 'kernel/keys/gc_delay')),

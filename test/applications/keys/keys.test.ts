@@ -93,6 +93,26 @@ describe('types', () => {
     await assert.rejects(keys.addKey(5 as unknown as string, 'x', 'y'), TypeError)
   })
 
+  test('a type whose name begins with a dot is for code of this process, and not for helpers', async () => {
+    const remove = keys.registerKeyType({
+      name: '.own',
+      requestKey: authority => authority.instantiate('made'),
+    })
+    const own = tenant()
+    const added = await keys.addKey('.own', 'a', 'x', own)
+    assert.equal((await keys.requestKey('.own', 'b', '', own)).payload().toString(), 'made')
+    assert.equal(keys.search(KEY_SPEC_SESSION_KEYRING, '.own', 'a', own), added)
+    for (const [operation, ...args] of [
+      ['add', '.own', 'c', 'x', KEY_SPEC_SESSION_KEYRING],
+      ['request', '.own', 'a'],
+      ['search', KEY_SPEC_SESSION_KEYRING, '.own', 'a'],
+    ] as const) {
+      await assert.rejects(async () => keys.keyctl(operation, [...args], own.credentials), says('EPERM'))
+    }
+    remove()
+    await assert.rejects(keys.addKey('.own', 'a', 'x', own), says('EPERM'))
+  })
+
   test('registered types: EEXIST for a second of the name, methods are functions, keys die with their type', async () => {
     assert.throws(() => keys.registerKeyType({ name: 'user' }), says('EEXIST'))
     assert.throws(() => keys.registerKeyType({ name: 'x'.repeat(32) }), says('EINVAL'))
@@ -534,6 +554,60 @@ describe('quotas', () => {
     assert.equal(line(), before)
     own.credentials.close()
     assert.equal(line(), undefined)
+  })
+
+  test('keys that have ended give way to new ones, by number and by bytes, and leave nothing in the account', async () => {
+    const own = { credentials: keys.createCredentials({ uid: 79, gid: 79, groups: [] }) }
+    const ring = keys.getKeyringId(KEY_SPEC_PROCESS_KEYRING, true, own)
+    const remove = keys.registerKeyType({
+      name: 'asked for',
+      requestKey: authority => authority.reject('ENOKEY', 1),
+    })
+    sysctl(kernel, 'kernel/keys/maxkeys', 20)
+    const ask = (description: string) =>
+      keys.requestKey('asked for', description, '', own).catch(error => error.code)
+    let said = ''
+    let asked = 0
+    for (; said !== 'EDQUOT'; asked += 1) said = await ask(`peer:${asked}`)
+    assert.ok(asked > 10)
+    // Those that still say no, and those that hold, stay.
+    const rejected = says('EDQUOT')
+    await assert.rejects(keys.addKey('user', 'q:0', 'x', own), rejected)
+    pass(1)
+    const key = await keys.addKey('user', 'q:1', 'x', own)
+    assert.equal((await keys.read(ring, own)).length, 4)
+    sysctl(kernel, 'kernel/keys/maxbytes', 150)
+    const revoked = await keys.addKey('user', 'q:2', 'x'.repeat(60), own)
+    await keys.revoke(revoked, own)
+    // In the place of one that ends while room is made for the payload, and for one that has ended itself.
+    keys.setTimeout(key, 1, own)
+    const upper = keys.registerKeyType({ name: 'plain' })
+    const plain = await keys.addKey('plain', 'p:1', 'x'.repeat(40), own)
+    keys.setTimeout(plain, 1, own)
+    pass(1)
+    const next = await keys.addKey('plain', 'p:1', 'y'.repeat(100), own)
+    assert.equal(next.payload().length, 100)
+    sysctl(kernel, 'kernel/keys/maxkeys', 200)
+    sysctl(kernel, 'kernel/keys/maxbytes', 20_000)
+    keys.unlink(next, ring, own)
+    // The keyring alone, with its name and no link.
+    assert.match(kernel.proc.read('/proc/key-users'), /^ {3}79: {5}1 1\/1 1\/200 5\/20000\n/m)
+    upper()
+    remove()
+    own.credentials.close()
+  })
+
+  test('an update that needs room for a key that has ended does not take that key away', async () => {
+    const own = { credentials: keys.createCredentials({ uid: 80, gid: 80, groups: [] }) }
+    const key = await keys.addKey('user', 'q:1', 'x', own)
+    keys.setTimeout(key, 1, own)
+    pass(1)
+    sysctl(kernel, 'kernel/keys/maxbytes', 60)
+    await assert.rejects(keys.addKey('user', 'q:1', 'x'.repeat(100), own), says('EDQUOT'))
+    sysctl(kernel, 'kernel/keys/maxbytes', 20_000)
+    assert.equal(await keys.addKey('user', 'q:1', 'again', own), key)
+    assert.equal(key.payload().toString(), 'again')
+    own.credentials.close()
   })
 
   test('key-users: keys, instantiated, quota of keys and bytes', async () => {
