@@ -10,6 +10,7 @@ import { beginLink, linksOf } from './keyring.js'
 import { demand, type KeyReference } from './permissions.js'
 import { defaultPermissions } from './request-key.js'
 import type { KeyStore } from './store.js'
+import { waitingFor } from './waits.js'
 
 export async function addKey(
   store: KeyStore,
@@ -32,7 +33,9 @@ export async function addKey(
     // It may be unlinked while it is waited for.
     store.hold(there)
     try {
-      if (there.isUnderConstruction) await waitForConstruction(there, signal, 'add_key')
+      if (there.isUnderConstruction) {
+        await waitingFor(credentials.making, there, () => waitForConstruction(there, signal, 'add_key'))
+      }
       credentials.checkOpen('add_key')
       demand({ key: there, possessed: keyring.possessed }, credentials, Need.WRITE, 'add_key')
       updateKey(store, there, payload)

@@ -61,6 +61,8 @@ export class KeyCredentials implements Owner {
   #process: Key | undefined
   #session: Key | undefined
   #closed = false
+  /** @internal The key that a helper with these was started for. */
+  making: Key | undefined
   /** @internal The authority that was assumed: these act for whoever asked for its key. */
   authority: AuthorityKey | undefined
 

@@ -154,7 +154,10 @@ export class Keys {
   /** Credentials of a helper that may make the key that an authority is for. Close them when it has ended. */
   credentialsOfAuthority(authority: AuthorityKey): KeyCredentials {
     const { uid, gid, groups } = this.#service
-    return new KeyCredentials(this.#store, this.#users, { uid, gid, groups }, authority.helperKeyring())
+    const identity = { uid, gid, groups }
+    const credentials = new KeyCredentials(this.#store, this.#users, identity, authority.helperKeyring())
+    credentials.making = authority.target
+    return credentials
   }
 
   /**
@@ -186,7 +189,7 @@ export class Keys {
    * Finds a key, or has it made (request_key): however many ask for it, it is made once.
    * @param calloutInfo what the helper is told; `undefined`: nobody is asked for a key that is not there
    * @throws SystemError ENOKEY (no such key or type, or it could not be made), what a negative key says, EACCES, EPERM,
-   *   EINVAL, EDQUOT, EKEYREVOKED, ENOTDIR, ERESTARTSYS (`signal`; the construction goes on)
+   *   EINVAL, EDQUOT, EKEYREVOKED, ENOTDIR, ERESTARTSYS (`signal`; the construction goes on), EDEADLK (what makes it asked for it)
    */
   async requestKey(
     type: string,
