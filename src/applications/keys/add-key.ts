@@ -10,6 +10,7 @@ import { beginLink, linksOf } from './keyring.js'
 import { demand, type KeyReference } from './permissions.js'
 import { defaultPermissions } from './request-key.js'
 import type { KeyStore } from './store.js'
+import { waitingFor } from './waits.js'
 
 export async function addKey(
   store: KeyStore,
@@ -29,10 +30,19 @@ export async function addKey(
   if (description === '') throw keyError('EINVAL', 'a key needs a description', 'add_key')
   const there = links.get(indexOf(type, description))
   if (type.update !== undefined && there !== undefined && !there.invalidated && !there.isRevoked) {
-    if (there.isUnderConstruction) await waitForConstruction(there, signal, 'add_key')
-    demand({ key: there, possessed: keyring.possessed }, credentials, Need.WRITE, 'add_key')
-    updateKey(store, there, payload)
-    return there
+    // It may be unlinked while it is waited for.
+    store.hold(there)
+    try {
+      if (there.isUnderConstruction) {
+        await waitingFor(credentials.making, there, () => waitForConstruction(there, signal, 'add_key'))
+      }
+      credentials.checkOpen('add_key')
+      demand({ key: there, possessed: keyring.possessed }, credentials, Need.WRITE, 'add_key')
+      updateKey(store, there, payload)
+      return there
+    } finally {
+      store.drop(there)
+    }
   }
   const edit = beginLink(store, keyring.key, type, description, 'add_key')
   let key: Key
@@ -52,6 +62,7 @@ export async function addKey(
 
 /** @throws SystemError EOPNOTSUPP, EDQUOT, what its type says of the payload */
 export function updateKey(store: KeyStore, key: Key, payload: Buffer): void {
+  store.checkOpen()
   if (key.type.update === undefined) {
     throw keyError('EOPNOTSUPP', `${key}: keys of this type cannot be updated`, 'update')
   }

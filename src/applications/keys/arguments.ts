@@ -1,15 +1,17 @@
 /**
  * What callers give, checked at the door. Payloads and callout infos are never shown.
  */
-import { outOfRange, wrongType } from '../../kernel/errors.js'
+import { outOfRange, wrongType, wrongValue } from '../../kernel/errors.js'
+import { type ErrnoName, errno } from '../../libc/errno.js'
 import {
   CALLOUT_BYTES,
   DESCRIPTION_BYTES,
   LARGEST_PAYLOAD,
   LARGEST_TIMEOUT,
+  RESTART_ERRORS,
   TYPE_NAME_BYTES,
 } from './constants.js'
-import { keyError } from './errors.js'
+import { isErrorName, keyError } from './errors.js'
 
 const LARGEST_ID = 2 ** 32 - 2
 
@@ -32,7 +34,6 @@ export function typeName(value: unknown): asserts value is string {
   if (value === '' || Buffer.byteLength(value) >= TYPE_NAME_BYTES || value.includes('\0')) {
     throw keyError('EINVAL', `a type's name has from 1 to ${TYPE_NAME_BYTES - 1} bytes`)
   }
-  if (value.startsWith('.')) throw keyError('EPERM', `keys of type ${value} are the kernel's own`)
 }
 
 export function description(value: unknown, name: string): asserts value is string {
@@ -69,9 +70,31 @@ function copy(value: unknown, name: string): Buffer {
 
 /** Seconds. */
 export function timeout(value: unknown): asserts value is number {
-  if (typeof value !== 'number') throw wrongType('timeout', 'of type number', value)
-  if (!Number.isInteger(value) || value < 0 || value > LARGEST_TIMEOUT) {
+  if (!Number.isInteger(seconds(value, 'timeout'))) {
     throw outOfRange('timeout', `an integer from 0 to ${LARGEST_TIMEOUT}, in seconds`, value)
+  }
+}
+
+/** Seconds, of which the last need not be whole. */
+export function seconds(value: unknown, name: string, least = 0, most = LARGEST_TIMEOUT): number {
+  if (typeof value !== 'number') throw wrongType(name, 'of type number', value)
+  if (!(value >= least && value <= most)) {
+    throw outOfRange(name, `from ${least} to ${most}, in seconds`, value)
+  }
+  return value
+}
+
+/** The numbers of groups. */
+export function ids(value: unknown, name: string): readonly number[] {
+  if (!Array.isArray(value)) throw wrongType(name, 'an array of numbers', value)
+  return value.map((member, index) => id(member, `${name}[${index}]`))
+}
+
+/** The name of an error that a key can say. */
+export function errorName(value: unknown, name: string): asserts value is ErrnoName {
+  if (typeof value !== 'string') throw wrongType(name, 'of type string', value)
+  if (!isErrorName(value) || RESTART_ERRORS.includes(errno(value))) {
+    throw wrongValue(name, "must be the name of an error, such as 'EKEYREJECTED'")
   }
 }
 

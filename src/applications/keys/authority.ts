@@ -4,6 +4,7 @@
  */
 import { wrongType } from '../../kernel/errors.js'
 import { type ErrnoName, errno } from '../../libc/errno.js'
+import * as checked from './arguments.js'
 import { Need, permissions } from './constants.js'
 import { instantiateAndLink, rejectAndLink } from './construction.js'
 import { type KeyCredentials, SESSION } from './credentials.js'
@@ -86,25 +87,32 @@ export class AuthorityKey {
 
   /**
    * Gives the key its payload; whoever waits for it has it then. The bytes are copied.
-   * @param options.timeout seconds until the key expires. Default: never
-   * @throws SystemError EBUSY if it has one, or was rejected; EDQUOT; what its type says of the payload
+   * @param options.timeout seconds until the key expires, rounded down; 0: it is expired at once. Default: never
+   * @throws TypeError, RangeError, with the key not made yet; SystemError EBUSY if it has one, or was rejected; EDQUOT; what its type says of the payload
    */
   instantiate(payload: string | Uint8Array, options: { readonly timeout?: number | undefined } = {}): void {
     if (typeof payload !== 'string' && !(payload instanceof Uint8Array)) {
       throw wrongType('payload', 'a string or an Uint8Array', typeof payload)
     }
-    const { timeout } = options
+    const timeout =
+      options.timeout === undefined
+        ? undefined
+        : Math.floor(checked.seconds(options.timeout, 'options.timeout'))
     instantiateAndLink(this.#store, this.target, Buffer.from(payload as string), undefined, this, timeout)
   }
 
   /**
    * Says that the key is not to be had; whoever asks for it is told so for a while, and nothing is run meanwhile.
    * @param code for instance `'EKEYREJECTED'`
-   * @param timeout seconds
+   * @param timeout seconds; 0: it is expired at once, and ENOKEY
    * @param reason for those who read the error; never a secret
-   * @throws SystemError EBUSY
+   * @throws TypeError, RangeError, with the key not made yet; SystemError EBUSY
    */
   reject(code: ErrnoName, timeout: number, reason?: string): void {
+    checked.errorName(code, 'code')
+    checked.seconds(timeout, 'timeout')
+    if (reason !== undefined && typeof reason !== 'string')
+      throw wrongType('reason', 'of type string', reason)
     rejectAndLink(this.#store, this.target, timeout, errno(code), undefined, this, reason)
   }
 

@@ -10,6 +10,7 @@ import { negate } from './construction.js'
 import type { KeyCredentials } from './credentials.js'
 import { keyError, numberedError } from './errors.js'
 import type { KeyStore } from './store.js'
+import { making } from './waits.js'
 
 const ENVIRONMENT = ['HOME=/', 'PATH=/sbin:/bin:/usr/sbin:/usr/bin']
 
@@ -29,9 +30,10 @@ export async function callRequestKey(
 ): Promise<void> {
   const { target } = authority
   try {
-    if (target.type.requestKey === undefined) {
+    const { type } = target
+    if (type.requestKey === undefined) {
       await callSbinRequestKey(store, authority, credentials, helperEnvironment)
-    } else await target.type.requestKey(authority, store.kernel)
+    } else await making(target, () => type.requestKey?.(authority, store.kernel))
     if (target.isUnderConstruction || target.problem() !== undefined) {
       throw keyError('ENOKEY', `${target}: whoever was to make it has not`, 'request_key')
     }

@@ -20,7 +20,7 @@ const busy = (key: Key) => keyError('EBUSY', `${key} has been instantiated alrea
 
 /**
  * Instantiates a key, links it and ends the authority for it (key_instantiate_and_link).
- * @param timeout seconds until it expires
+ * @param timeout seconds until it expires, 0: at once; left out: never
  * @throws SystemError what its type says of the payload; ENOTDIR, EKEYREVOKED, EDQUOT of the keyring; EBUSY
  */
 export function instantiateAndLink(
@@ -46,6 +46,7 @@ export function instantiateInto(
   timeout?: number,
 ): void {
   try {
+    store.checkOpen()
     if (key.state !== UNINSTANTIATED) throw busy(key)
     store.users.reserve(key, held.byteLength)
   } catch (error) {
@@ -54,7 +55,7 @@ export function instantiateInto(
   }
   key.attach(held)
   store.markInstantiated(key, POSITIVE)
-  if (timeout !== undefined) store.setTimeout(key, timeout)
+  if (timeout !== undefined) store.setExpiry(key, store.now() + timeout * SECOND)
   edit?.commit(key)
   authority?.end()
   awaken(key)

@@ -4,6 +4,7 @@
  */
 import type { AuthorityKey } from './authority.js'
 import { KEY_POS_ALL, KEY_POS_SETATTR, KEY_USR_ALL, Need, permissions } from './constants.js'
+import { keyError } from './errors.js'
 import type { Key } from './key.js'
 import { linkKey } from './keyring.js'
 import type { KeyStore, Owner } from './store.js'
@@ -59,6 +60,9 @@ export class KeyCredentials implements Owner {
   #thread: Key | undefined
   #process: Key | undefined
   #session: Key | undefined
+  #closed = false
+  /** @internal The key that a helper with these was started for. */
+  making: Key | undefined
   /** @internal The authority that was assumed: these act for whoever asked for its key. */
   authority: AuthorityKey | undefined
 
@@ -88,24 +92,41 @@ export class KeyCredentials implements Owner {
     return this.#session
   }
 
-  /** @internal What is searched where there is no session keyring. */
+  /**
+   * @internal What is searched where there is no session keyring. Closed credentials have none either, and are not to see
+   * what all of their user share for that reason.
+   */
   get userSessionKeyring(): Key | undefined {
-    return this.#users.session(this.uid)
+    return this.#closed ? undefined : this.#users.session(this.uid)
   }
 
   /** @internal */
   get userKeyrings(): { readonly user: Key; readonly session: Key } {
+    this.checkOpen()
     return this.#users.install(this)
+  }
+
+  /** @internal Whoever has waited asks again. @throws SystemError EKEYREVOKED */
+  checkOpen(syscall?: string): void {
+    if (this.#closed) {
+      throw keyError(
+        'EKEYREVOKED',
+        'these credentials have been closed; joinSessionKeyring and createCredentials give others',
+        syscall,
+      )
+    }
   }
 
   /** @internal */
   installThreadKeyring(): Key {
+    this.checkOpen()
     this.#thread ??= this.#store.allocKeyring('_tid', this, PRIVATE, 'overrun')
     return this.#thread
   }
 
   /** @internal */
   installProcessKeyring(): Key {
+    this.checkOpen()
     this.#process ??= this.#store.allocKeyring('_pid', this, PRIVATE, 'overrun')
     return this.#process
   }
@@ -126,14 +147,19 @@ export class KeyCredentials implements Owner {
 
   /** @internal */
   setSessionKeyring(keyring: Key): Key {
+    this.checkOpen()
     const old = this.#session
     this.#session = this.#store.hold(keyring)
     if (old !== undefined) this.#store.drop(old)
     return keyring
   }
 
-  /** Ends these credentials, as the end of a process ends its own: keyrings that nobody else has go, with their keys. */
+  /**
+   * Ends these credentials, as the end of a process ends its own: keyrings that nobody else has go, with their keys. What
+   * is asked with them afterwards is EKEYREVOKED, and so is what was asked before and has not been answered yet.
+   */
   close(): void {
+    this.#closed = true
     for (const keyring of [this.#thread, this.#process, this.#session]) {
       if (keyring !== undefined) this.#store.drop(keyring)
     }

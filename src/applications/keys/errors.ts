@@ -13,18 +13,22 @@ export const keyError = (code: ErrorCode, message: string, syscall = 'keyctl', c
 /** An error for a number that somebody else chose, which may have no name on this platform. */
 export function numberedError(number: number, message: string, syscall: string): SystemError {
   const name = errnoName(number)
-  return isName(name)
+  return isErrorName(name)
     ? new SystemError(name, message, { syscall })
     : new SystemError('EIO', `${message} (error ${number})`, { syscall, retval: -Math.abs(number) })
 }
 
-function isName(name: string): name is ErrorCode {
+export function isErrorName(name: string): name is ErrorCode {
   try {
     return errno(name as ErrorCode) > 0
   } catch {
     return false
   }
 }
+
+/** Types whose names begin with a dot are not for whoever is outside. */
+export const ownType = (name: string, syscall: string) =>
+  keyError('EPERM', `keys of type ${name} are the kernel's own`, syscall)
 
 /** What a description looks like in a message. */
 export const shownDescription = (type: string, description: string): string =>

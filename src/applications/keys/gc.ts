@@ -56,6 +56,20 @@ export class GarbageCollector {
     if (next !== Number.POSITIVE_INFINITY) this.#arm(next)
   }
 
+  /**
+   * Takes a user's keys away that have ended, without the delay: they only make the answer of a search another. In Linux
+   * they fill the quota all the while, which whoever chooses the names that a service asks for could do on purpose.
+   * Keyrings stay: what is in use may hang below them.
+   */
+  reclaim(uid: number, spared: Key | undefined): void {
+    for (const key of [...this.#host.all()]) {
+      if (key.uid !== uid || !key.inQuota || key.links !== undefined || key === spared) continue
+      if (key.isUnderConstruction || !(key.isExpired || key.isRevoked)) continue
+      key.wipe()
+      this.#host.reap(key)
+    }
+  }
+
   close(): void {
     this.#closed = true
     clearTimeout(this.#timer)

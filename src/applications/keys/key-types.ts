@@ -11,7 +11,7 @@ import type { Key } from './key.js'
 export interface KeyType {
   /** 1 to 31 bytes; one that begins with a dot can be used from inside the process only. */
   readonly name: string
-  /** Refuses descriptions that cannot be. */
+  /** Refuses descriptions that cannot be. It is asked before a search, too: error messages quote what it let pass. */
   vetDescription?(description: string): void
   /**
    * Checks a payload. Default: it is taken as it is.

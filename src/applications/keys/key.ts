@@ -126,16 +126,22 @@ export class Key {
   /**
    * The payload, for code inside this process, whatever the permissions: this is how a `logon` key is used.
    * @returns a copy
-   * @throws SystemError ENOKEY, EKEYREVOKED, EKEYEXPIRED, or what a negative key says
+   * @throws SystemError ENOKEY (also after the kernel's shutdown), EKEYREVOKED, EKEYEXPIRED, or what a negative key says
    */
   payload(): Buffer {
     const rejection = this.rejection('payload')
     if (rejection !== undefined) throw rejection
     this.validate('payload')
-    if (this.#payload === undefined) {
-      throw keyError('ENOKEY', `${this} has not been instantiated`, 'payload')
-    }
+    if (this.#payload === undefined) throw keyError('ENOKEY', `${this} ${this.#lack()}`, 'payload')
     return Buffer.from(this.#payload)
+  }
+
+  /** Why a key that says neither no nor that it has ended has no payload. */
+  #lack(): string {
+    if (this.links !== undefined) return 'is a keyring: read gives the numbers of its keys'
+    return this.state === UNINSTANTIATED
+      ? 'has not been instantiated'
+      : 'has gone with its kernel, which has been shut down'
   }
 
   /** @internal The key's own bytes, not a copy. */

@@ -4,7 +4,7 @@
  */
 import { isSystemError, type SystemError } from '../../kernel/errors.js'
 import type { KeyCredentials } from './credentials.js'
-import { keyError } from './errors.js'
+import { keyError, ownType } from './errors.js'
 import type { Keys } from './keys.js'
 import { showKeys } from './show.js'
 
@@ -81,6 +81,13 @@ class Arguments {
     return value
   }
 
+  /** A key type, but not one for the inside of the process only. */
+  typeName(): string {
+    const name = this.text()
+    if (name.startsWith('.')) throw ownType(name, `keyctl_${this.#operation}`)
+    return name
+  }
+
   bytes(): Buffer {
     const { value, place } = this.#take()
     if (typeof value === 'string') return Buffer.from(value)
@@ -103,11 +110,11 @@ type Operation = (take: Arguments, keys: Keys, credentials: KeyCredentials) => (
 
 const OPERATIONS: Readonly<Record<string, Operation>> = {
   add(take, keys, credentials) {
-    const [type, description, payload, keyring] = [take.text(), take.text(), take.bytes(), take.id()]
+    const [type, description, payload, keyring] = [take.typeName(), take.text(), take.bytes(), take.id()]
     return async () => (await keys.addKey(type, description, payload, { keyring, credentials })).serial
   },
   request(take, keys, credentials) {
-    const [type, description] = [take.text(), take.text()]
+    const [type, description] = [take.typeName(), take.text()]
     const [callout, destination] = [take.optionalBytes(), take.optionalId()]
     const options = destination === 0 ? { credentials } : { credentials, destination }
     return async () => (await keys.requestKey(type, description, callout, options)).serial
@@ -141,7 +148,12 @@ const OPERATIONS: Readonly<Record<string, Operation>> = {
     return () => keys.move(id, from, to, { credentials, exclusive })
   },
   search(take, keys, credentials) {
-    const [keyring, type, description, destination] = [take.id(), take.text(), take.text(), take.optionalId()]
+    const [keyring, type, description, destination] = [
+      take.id(),
+      take.typeName(),
+      take.text(),
+      take.optionalId(),
+    ]
     const options = destination === 0 ? { credentials } : { credentials, destination }
     return () => search(() => keys.search(keyring, type, description, options).serial)
   },

@@ -37,19 +37,22 @@ export function beginLink(
   if (keyring.isRevoked) throw keyError('EKEYREVOKED', `${keyring} has been revoked`, syscall)
   const index = indexOf(type, description)
   const replaces = links.get(index)
-  if (replaces === undefined) store.users.reserve(keyring, keyring.dataBytes + LINK_BYTES)
+  if (replaces === undefined) store.users.reserveMore(keyring, LINK_BYTES)
   return {
     replaces,
     commit: key => {
-      if (key === replaces) return
+      const there = links.get(index)
+      if (key === there) return
       store.hold(key)
       links.set(index, key)
       if (type === keyringType) keyring.nested?.add(key)
       key.parents.add(keyring)
-      if (replaces !== undefined) forget(store, keyring, replaces)
+      if (there !== undefined) forget(store, keyring, there)
+      // It had ended, and went with its room while room was made for something else.
+      else if (replaces !== undefined) store.users.take(keyring, LINK_BYTES)
     },
     cancel: () => {
-      if (replaces === undefined) store.users.reserve(keyring, keyring.dataBytes - LINK_BYTES)
+      if (replaces === undefined) store.users.take(keyring, -LINK_BYTES)
     },
   }
 }
@@ -85,7 +88,7 @@ export function unlinkKey(store: KeyStore, keyring: Key, key: Key, syscall = 'ke
 export function unlinkFrom(store: KeyStore, keyring: Key, key: Key): void {
   if (keyring.links?.get(key.index) !== key) return
   keyring.links.delete(key.index)
-  store.users.reserve(keyring, keyring.dataBytes - LINK_BYTES)
+  store.users.take(keyring, -LINK_BYTES)
   forget(store, keyring, key)
 }
 
@@ -123,7 +126,7 @@ export function clearLinks(store: KeyStore, keyring: Key): void {
 /** Whether `keyring` would come to be inside itself, or what hangs below `key` is too deep to be searched. */
 function checkCycle(keyring: Key, key: Key, syscall: string): void {
   if (key.links === undefined) return
-  switch (nesting(key, keyring, 0)) {
+  switch (nesting(key, keyring, 0, new Map())) {
     case 'cycle':
       throw keyError('EDEADLK', `${key} holds ${keyring}, or is the same`, syscall)
     case 'too-deep':
@@ -132,15 +135,24 @@ function checkCycle(keyring: Key, key: Key, syscall: string): void {
   }
 }
 
-function nesting(tree: Key, wanted: Key, depth: number): 'none' | 'cycle' | 'too-deep' {
+/** @param fine keyrings that nothing was found in, with the greatest depth at which they were entered */
+function nesting(
+  tree: Key,
+  wanted: Key,
+  depth: number,
+  fine: Map<Key, number>,
+): 'none' | 'cycle' | 'too-deep' {
   if (tree === wanted) return 'cycle'
   // One that was revoked or invalidated is never entered, and has been emptied.
   if (tree.isRevoked || tree.invalidated) return 'none'
+  // Come to by another path before, at least as deep: what hangs below it was not too deep even then.
+  if (depth <= (fine.get(tree) ?? -1)) return 'none'
   if (tree.links?.get(wanted.index) === wanted) return 'cycle'
   for (const nested of tree.nested ?? []) {
     if (depth >= SEARCH_MAX_DEPTH) return 'too-deep'
-    const found = nesting(nested, wanted, depth + 1)
+    const found = nesting(nested, wanted, depth + 1, fine)
     if (found !== 'none') return found
   }
+  fine.set(tree, depth)
   return 'none'
 }

@@ -24,9 +24,9 @@ import {
   newSessionKeyring,
   UserKeyrings,
 } from './credentials.js'
-import { keyError, shownDescription } from './errors.js'
+import { keyError, ownType, shownDescription } from './errors.js'
 import type { Key, KeySerial } from './key.js'
-import { type KeyType, keyringType } from './key-types.js'
+import { authorityType, type KeyType, keyringType } from './key-types.js'
 import { keyctl } from './keyctl.js'
 import { clearLinks, linkKey, linksOf, moveKey, unlinkKey } from './keyring.js'
 import { findKey, type KeyId, lookup, lookupNow } from './lookup.js'
@@ -119,7 +119,7 @@ export class Keys {
     return new KeyCredentials(this.#store, this.#users, {
       uid: identity.uid === undefined ? uid : checked.id(identity.uid, 'identity.uid'),
       gid: identity.gid === undefined ? gid : checked.id(identity.gid, 'identity.gid'),
-      groups: identity.groups ?? groups,
+      groups: identity.groups === undefined ? groups : checked.ids(identity.groups, 'identity.groups'),
     })
   }
 
@@ -154,7 +154,10 @@ export class Keys {
   /** Credentials of a helper that may make the key that an authority is for. Close them when it has ended. */
   credentialsOfAuthority(authority: AuthorityKey): KeyCredentials {
     const { uid, gid, groups } = this.#service
-    return new KeyCredentials(this.#store, this.#users, { uid, gid, groups }, authority.helperKeyring())
+    const identity = { uid, gid, groups }
+    const credentials = new KeyCredentials(this.#store, this.#users, identity, authority.helperKeyring())
+    credentials.making = authority.target
+    return credentials
   }
 
   /**
@@ -169,7 +172,7 @@ export class Keys {
     options: AddKeyOptions = {},
   ): Promise<Key> {
     const credentials = this.#credentials(options)
-    checked.typeName(type)
+    this.#checkTypeName(type, 'add_key')
     checked.description(description, 'description')
     const bytes = checked.payload(payload)
     if (description.startsWith('.') && type === keyringType.name) {
@@ -186,7 +189,7 @@ export class Keys {
    * Finds a key, or has it made (request_key): however many ask for it, it is made once.
    * @param calloutInfo what the helper is told; `undefined`: nobody is asked for a key that is not there
    * @throws SystemError ENOKEY (no such key or type, or it could not be made), what a negative key says, EACCES, EPERM,
-   *   EINVAL, EDQUOT, EKEYREVOKED, ENOTDIR, ERESTARTSYS (`signal`; the construction goes on)
+   *   EINVAL, EDQUOT, EKEYREVOKED, ENOTDIR, ERESTARTSYS (`signal`; the construction goes on), EDEADLK (what makes it asked for it)
    */
   async requestKey(
     type: string,
@@ -195,7 +198,7 @@ export class Keys {
     options: RequestKeyOptions = {},
   ): Promise<Key> {
     const credentials = this.#credentials(options)
-    checked.typeName(type)
+    this.#checkTypeName(type, 'request_key')
     checked.description(description, 'description')
     checkDescription(description)
     const callout = calloutInfo === undefined ? undefined : checked.callout(calloutInfo)
@@ -217,6 +220,14 @@ export class Keys {
     )
   }
 
+  /** Code of this process may use its own types whose names begin with a dot, though not those of this room. */
+  #checkTypeName(name: unknown, syscall: string): asserts name is string {
+    checked.typeName(name)
+    if (!name.startsWith('.')) return
+    const type = this.#store.types.get(name)
+    if (type === undefined || type === authorityType) throw ownType(name, syscall)
+  }
+
   #type(name: string, syscall: string): KeyType {
     const type = this.#store.types.get(name)
     if (type === undefined) {
@@ -225,13 +236,15 @@ export class Keys {
     return type
   }
 
+  /** Whose keyrings are used. @throws Error if the kernel has been shut down; SystemError EKEYREVOKED if they were closed */
   #credentials(options: KeyOptions): KeyCredentials {
     checked.object(options, 'options')
-    const { credentials } = options
-    if (credentials === undefined) return this.#service
+    const { credentials = this.#service } = options
     if (!(credentials instanceof KeyCredentials)) {
       throw wrongType('options.credentials', 'an instance of KeyCredentials', credentials)
     }
+    this.#store.checkOpen()
+    credentials.checkOpen()
     return credentials
   }
 
@@ -342,8 +355,14 @@ export class Keys {
   async link(id: KeyId, keyring: KeyId, options: KeyWaitOptions = {}): Promise<void> {
     const credentials = this.#credentials(options)
     const to = lookupNow(this.#store, keyring, credentials, { create: true, need: Need.WRITE })
-    const { key } = await this.#lookup(id, options, Need.LINK, true)
-    linkKey(this.#store, to.key, key)
+    // The keyring may go while the key is waited for: nothing is to be linked into what nobody empties any more.
+    this.#store.hold(to.key)
+    try {
+      const { key } = await this.#lookup(id, options, Need.LINK, true)
+      linkKey(this.#store, to.key, key)
+    } finally {
+      this.#store.drop(to.key)
+    }
   }
 
   /** Takes a key out of a keyring. @throws SystemError ENOENT, ENOTDIR, EACCES, … */
@@ -368,7 +387,7 @@ export class Keys {
    */
   search(keyring: KeyId, type: string, description: string, options: SearchOptions = {}): Key {
     const credentials = this.#credentials(options)
-    checked.typeName(type)
+    this.#checkTypeName(type, 'keyctl_search')
     checked.description(description, 'description')
     const root = this.#keyring(keyring, options, Need.SEARCH, false, 'keyctl_search')
     const to =

@@ -21,6 +21,7 @@ import { Key, UNINSTANTIATED } from './key.js'
 import { demand, type KeyReference } from './permissions.js'
 import { isHit, requestForKey, searchProcess } from './search.js'
 import type { KeyStore } from './store.js'
+import { waitingFor } from './waits.js'
 
 /** A key, its serial number, or a KEY_SPEC_*. */
 export type KeyId = Key | number
@@ -122,12 +123,13 @@ export async function lookup(
   // It may be unlinked while it is waited for.
   store.hold(key)
   try {
-    await waitForConstruction(key, signal, 'keyctl')
+    await waitingFor(credentials.making, key, () => waitForConstruction(key, signal, 'keyctl'))
   } catch (error) {
     if (rules.need !== undefined || (error as { code?: unknown }).code === 'ERESTARTSYS') throw error
   } finally {
     store.drop(key)
   }
+  credentials.checkOpen()
   if (key.state === UNINSTANTIATED) throw keyError('EIO', `${key} has not been instantiated`)
   if (rules.need !== undefined) demand(reference, credentials, rules.need)
   return reference

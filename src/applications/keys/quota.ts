@@ -19,10 +19,20 @@ export interface KeyUser {
 
 export class KeyUsers {
   readonly #kernel: Kernel
+  readonly #reclaim: (uid: number, spared: Key | undefined) => void
   readonly #users = new Map<number, KeyUser>()
 
-  constructor(kernel: Kernel) {
+  /** @param reclaim takes a user's keys away that have ended, but one that is being worked on */
+  constructor(kernel: Kernel, reclaim: (uid: number, spared: Key | undefined) => void) {
     this.#kernel = kernel
+    this.#reclaim = reclaim
+  }
+
+  /** @throws SystemError EDQUOT if what has ended has to go for it, and that is not enough */
+  #demand(uid: number, fits: () => boolean, spared?: Key): void {
+    if (fits()) return
+    this.#reclaim(uid, spared)
+    if (!fits()) throw tooMuch(uid)
   }
 
   limits(uid: number): { readonly keys: number; readonly bytes: number } {
@@ -35,10 +45,12 @@ export class KeyUsers {
 
   /** @throws SystemError EDQUOT if one more key of so many bytes is too much, unless it may overrun */
   admit(uid: number, bytes: number, overrun: boolean): void {
-    const user = this.of(uid)
+    if (overrun) return
     const limits = this.limits(uid)
-    if (overrun || (user.quotaKeys < limits.keys && user.quotaBytes + bytes <= limits.bytes)) return
-    throw tooMuch(uid)
+    this.#demand(uid, () => {
+      const user = this.of(uid)
+      return user.quotaKeys < limits.keys && user.quotaBytes + bytes <= limits.bytes
+    })
   }
 
   /** A key has been made. */
@@ -72,14 +84,28 @@ export class KeyUsers {
    * @throws SystemError EDQUOT, with nothing changed
    */
   reserve(key: Key, bytes: number): void {
-    const more = bytes - key.dataBytes
+    this.reserveMore(key, bytes - key.dataBytes)
+  }
+
+  /**
+   * The same by a difference: a keyring may have lost links by the time that there is room.
+   * @throws SystemError EDQUOT, with nothing changed
+   */
+  reserveMore(key: Key, more: number): void {
+    if (key.inQuota && more > 0) {
+      const limit = this.limits(key.uid).bytes
+      this.#demand(key.uid, () => this.of(key.uid).quotaBytes + more <= limit, key)
+    }
+    this.take(key, more)
+  }
+
+  /** Counts bytes for which there is room. */
+  take(key: Key, more: number): void {
     if (key.inQuota && more !== 0) {
-      const user = this.of(key.uid)
-      if (more > 0 && user.quotaBytes + more > this.limits(key.uid).bytes) throw tooMuch(key.uid)
-      user.quotaBytes += more
+      this.of(key.uid).quotaBytes += more
       key.quotaBytes += more
     }
-    key.dataBytes = bytes
+    key.dataBytes += more
   }
 
   of(uid: number): KeyUser {

@@ -17,6 +17,7 @@ import { beginLink, linkKey, linksOf } from './keyring.js'
 import { demand } from './permissions.js'
 import { isHit, type Miss, requestFor, searchProcess } from './search.js'
 import type { KeyStore } from './store.js'
+import { waitingFor } from './waits.js'
 
 /** What all requests of a kernel have in common. */
 export interface RequestHost {
@@ -36,7 +37,7 @@ export interface KeyRequest {
 
 /**
  * Finds or makes a key, and waits for it.
- * @throws SystemError ENOKEY, the error of a negative key, EACCES, EPERM, EDQUOT, ENOTDIR, EKEYREVOKED, ERESTARTSYS; the
+ * @throws SystemError ENOKEY, the error of a negative key, EACCES, EPERM, EDQUOT, ENOTDIR, EKEYREVOKED, ERESTARTSYS, EDEADLK; the
  *   first who asks for a key that could not be made also gets the reason, such as ENOENT for a helper that is not there
  */
 export async function requestKey(host: RequestHost, request: KeyRequest): Promise<Key> {
@@ -44,8 +45,11 @@ export async function requestKey(host: RequestHost, request: KeyRequest): Promis
   const { key, construction } = findOrConstruct(host, request)
   store.hold(key)
   try {
-    if (construction !== undefined) await broken(construction, key, request.signal)
-    await waitForConstruction(key, request.signal)
+    await waitingFor(request.credentials.making, key, async () => {
+      if (construction !== undefined) await broken(construction, key, request.signal)
+      await waitForConstruction(key, request.signal)
+    })
+    request.credentials.checkOpen('request_key')
     return key
   } finally {
     store.drop(key)

@@ -30,9 +30,13 @@ export const isHit = (result: SearchResult): result is KeyReference => 'possesse
 
 const NOTHING: Miss = { code: 'EAGAIN' }
 
-/** What a caller means who names a type and a description. */
+/**
+ * What a caller means who names a type and a description.
+ * @throws what the type says of a description that none of its keys can have: before any message quotes it
+ */
 export function requestFor(type: KeyType, description: string, skipExpired: boolean): SearchRequest {
   const compare = type.matchPreparse?.(description)
+  if (compare === undefined) type.vetDescription?.(description)
   return {
     type,
     index: compare === undefined ? indexOf(type, description) : undefined,
@@ -51,12 +55,19 @@ export const requestForKey = (key: Key): SearchRequest => ({
   skipExpired: false,
 })
 
-/** One search of one keyring. */
+/**
+ * One search of one keyring.
+ *
+ * Linux enters a keyring once for each path that leads to it, which a few levels that are linked crosswise make billions.
+ * What a keyring says depends on nothing but how far below the root it is entered: so it is asked once for each depth, and
+ * never again deeper once it had nothing at all to say.
+ */
 class Search {
   readonly #request: SearchRequest
   readonly #credentials: KeyCredentials
   readonly #possessed: boolean
-  result: SearchResult = NOTHING
+  /** What keyrings have said, by the depth at which they were entered. */
+  readonly #said = new Map<Key, Miss[]>()
 
   constructor(request: SearchRequest, credentials: KeyCredentials, possessed: boolean) {
     this.#request = request
@@ -66,50 +77,64 @@ class Search {
 
   run(keyring: Key): SearchResult {
     const { index } = this.#request
-    const isSought = index === undefined || keyring.index === index
-    if (!isSought || this.#look(keyring) === 'other') this.#descend(keyring, 0)
-    return this.result
+    const itself = index === undefined || keyring.index === index ? this.#look(keyring) : undefined
+    return itself ?? this.#enter(keyring, 0)
   }
 
-  /** @returns whether it has been found */
-  #descend(keyring: Key, depth: number): boolean {
-    if (keyring.invalidated || keyring.isRevoked) return false
-    const { index } = this.#request
-    if (index === undefined) {
-      for (const key of keyring.links?.values() ?? []) if (this.#look(key) === 'found') return true
-    } else {
-      const key = keyring.links?.get(index)
-      if (key !== undefined && this.#look(key) === 'found') return true
+  #enter(keyring: Key, depth: number): SearchResult {
+    if (keyring.invalidated || keyring.isRevoked) return NOTHING
+    const said = this.#said.get(keyring) ?? []
+    const known = said.slice(0, depth).includes(NOTHING) ? NOTHING : said[depth]
+    if (known !== undefined) return known
+    const result = this.#descend(keyring, depth)
+    if (!isHit(result)) {
+      said[depth] = result
+      this.#said.set(keyring, said)
     }
-    if (depth >= SEARCH_MAX_DEPTH) return false
+    return result
+  }
+
+  /** What is said of a key that was passed over stays until something else is found. */
+  #descend(keyring: Key, depth: number): SearchResult {
+    let miss = NOTHING
+    for (const key of this.#candidates(keyring)) {
+      const result = this.#look(key)
+      if (result === undefined) continue
+      if (isHit(result)) return result
+      if (result !== NOTHING) miss = result
+    }
+    if (depth >= SEARCH_MAX_DEPTH) return miss
     for (const nested of keyring.nested ?? []) {
       const reference = { key: nested, possessed: this.#possessed }
       if (!isPermitted(reference, this.#credentials, Need.SEARCH)) continue
-      if (this.#descend(nested, depth + 1)) return true
+      const result = this.#enter(nested, depth + 1)
+      if (isHit(result)) return result
+      if (result !== NOTHING) miss = result
     }
-    return false
+    return miss
   }
 
-  /** Looks at one key; what is said of one that was passed over stays until something else is found. */
-  #look(key: Key): 'found' | 'skipped' | 'other' {
+  #candidates(keyring: Key): Iterable<Key> {
+    const { index } = this.#request
+    if (index === undefined) return keyring.links?.values() ?? []
+    const key = keyring.links?.get(index)
+    return key === undefined ? [] : [key]
+  }
+
+  /** What a key says to the search, `NOTHING` if it is as if it were not there; `undefined`: it is not looked for. */
+  #look(key: Key): SearchResult | undefined {
     const { type, matches, checkState, skipExpired } = this.#request
-    if (key.type !== type) return 'other'
+    if (key.type !== type) return undefined
     // Linux tells the state of keys first where it looks at every one; here a key that does not match says nothing.
-    if (!matches(key)) return 'other'
+    if (!matches(key)) return undefined
     if (checkState) {
-      if (key.invalidated || key.isRevoked) return this.#skip('EKEYREVOKED', key)
-      if (key.isExpired) return skipExpired ? 'skipped' : this.#skip('EKEYEXPIRED', key)
+      if (key.invalidated || key.isRevoked) return { code: 'EKEYREVOKED', key }
+      if (key.isExpired) return skipExpired ? NOTHING : { code: 'EKEYEXPIRED', key }
     }
     const reference = { key, possessed: this.#possessed }
-    if (!isPermitted(reference, this.#credentials, Need.SEARCH)) return this.#skip('EACCES', key)
-    if (checkState && key.state < 0) return this.#skip(errnoName(key.state) as ErrorCode, key)
-    this.result = reference
-    return 'found'
-  }
-
-  #skip(code: ErrorCode, key: Key): 'skipped' {
-    this.result = { code, key }
-    return 'skipped'
+    if (!isPermitted(reference, this.#credentials, Need.SEARCH)) return { code: 'EACCES', key }
+    if (checkState && key.state < 0) return { code: errnoName(key.state) as ErrorCode, key }
+    return reference
   }
 }
 

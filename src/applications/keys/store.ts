@@ -2,6 +2,7 @@
  * All keys of one kernel, by serial number, and what holds each of them. A key that nothing holds is gone.
  */
 import { randomInt } from 'node:crypto'
+import { shutDown } from '../../kernel/errors.js'
 import type { Kernel } from '../../kernel/kernel.js'
 import { readSysctl } from '../../kernel/proc/sysctls.js'
 import { DESCRIPTION_BYTES, LARGEST_SERIAL, SECOND } from './constants.js'
@@ -31,11 +32,14 @@ export class KeyStore {
   readonly users: KeyUsers
   readonly gc: GarbageCollector
   readonly #keys = new Map<number, Key>()
+  /** Keys that nothing holds any more, while they are being taken away. */
+  readonly #unheld: Key[] = []
+  #closed = false
 
   constructor(kernel: Kernel, now: () => number) {
     this.kernel = kernel
     this.now = now
-    this.users = new KeyUsers(kernel)
+    this.users = new KeyUsers(kernel, (uid, spared) => this.gc.reclaim(uid, spared))
     this.gc = new GarbageCollector({
       now,
       delay: () => Number(readSysctl(kernel, 'kernel/keys/gc_delay')),
@@ -108,9 +112,15 @@ export class KeyStore {
     key.usage -= 1
     if (key.usage > 0 || this.#keys.get(key.serial) !== key) return
     this.#keys.delete(key.serial)
-    // Code of this process may have the key still, and may use its payload as long as the key is valid.
-    this.users.removed(key)
-    if (key.links !== undefined) clearLinks(this, key)
+    // A keyring drops what it holds, and so on down: in a row, because it may be deeper than the stack.
+    this.#unheld.push(key)
+    if (this.#unheld.length > 1) return
+    for (const gone of this.#unheld) {
+      // Code of this process may have the key still, and may use its payload as long as the key is valid.
+      this.users.removed(gone)
+      if (gone.links !== undefined) clearLinks(this, gone)
+    }
+    this.#unheld.length = 0
   }
 
   /** Ends a key: whoever uses it is told so, and its payload goes at once (key_revoke). */
@@ -164,8 +174,14 @@ export class KeyStore {
     }
   }
 
+  /** @throws Error ERR_KHELPER_SHUT_DOWN if the kernel has ended: no key comes to a payload any more */
+  checkOpen(): void {
+    if (this.#closed) throw shutDown()
+  }
+
   /** The kernel ends: no secret outlives it here. */
   close(): void {
+    this.#closed = true
     this.gc.close()
     for (const key of this.#keys.values()) key.wipe()
   }

@@ -10,6 +10,7 @@ import {
   dockerCredentialType,
   type GitCredentialOptions,
   gitCredentialType,
+  KEY_SPEC_USER_SESSION_KEYRING,
   programType,
 } from '../../../src/applications/keys/index.js'
 import { temporary, write } from '../../helpers/temporary.js'
@@ -155,13 +156,58 @@ describe('git credential helpers', () => {
       'https://example.com/%00',
       'https://example.com/%zz',
       'https://example.com/%0d',
+      'https://me:hush/hushhush@example.com',
+      'https://me:hush#hushhush@example.com',
+      'https://me:hush hushhush@exa mple.com',
+      'me:hushhush@example.com',
+      'me:hush hushhush/@[',
     ]) {
-      await assert.rejects(keys.requestKey(name, url, ''), (error: Error) => {
-        assert.ok(!error.message.includes('hushhush'))
+      const refuses = (error: Error) => {
+        assert.ok(!inspect(error, { depth: 9 }).includes('hush'), error.message)
         return says('EINVAL')(error)
-      })
+      }
+      await assert.rejects(keys.requestKey(name, url, ''), refuses)
+      await assert.rejects(keys.requestKey(name, url), refuses)
+      assert.throws(() => keys.search(KEY_SPEC_USER_SESSION_KEYRING, name, url), refuses)
     }
     assert.equal(log(), '')
+    assert.ok(!kernel.proc.read('/proc/keys').includes('hush'))
+  })
+
+  test('a password that is not UTF-8 comes and goes as it is, and so does the user name', async () => {
+    const { path, log } = helperScript(
+      `[ "$action" = get ] && printf 'username=m\\374\npassword=b\\377\\376=x\\r\n' || :`,
+    )
+    const { name, type } = git({ helper: path })
+    const key = await keys.requestKey(name, 'https://example.com', '')
+    const secret = Buffer.from('b\xff\xfe=x', 'latin1')
+    assert.deepEqual(key.payload(), secret)
+    const bytes = temporary('adapter-bytes')
+    const kept = git({
+      helper: `!f() { if [ "$1" = get ]; then printf 'username=m\\374\npassword=b\\377\\376=x\n'; else cat > ${bytes}; fi; }; f`,
+    })
+    await kept.type.approve(await keys.requestKey(kept.name, 'https://example.com', ''))
+    assert.equal(
+      readFileSync(bytes, 'latin1'),
+      'protocol=https\nhost=example.com\nusername=m\xfc\npassword=b\xff\xfe=x\n\n',
+    )
+    assert.equal(calls(log()), 1)
+    assert.ok(type.username(key))
+  })
+
+  test('a failure names the helper, and nothing else of its line', async () => {
+    const absent = helperScript('exit 7').path
+    for (const [helper, named] of [
+      ['no-such-helper --token hush', 'git credential-no-such-helper exited with 1'],
+      [`${absent} --token hush`, `${absent} exited with 7`],
+      ['!echo password=hush >&2; exit 3;', "the helper's line of shell exited with 3"],
+    ] as const) {
+      const { name } = git({ helper })
+      await assert.rejects(keys.requestKey(name, 'https://example.com', ''), (error: Error) => {
+        assert.ok(error.message.endsWith(`: ${named}`), error.message)
+        return says('ENOKEY')(error)
+      })
+    }
   })
 
   test('a program that is not there: ENOENT for the first, ENOKEY afterwards', async () => {
@@ -208,6 +254,26 @@ describe('git credential helpers', () => {
     assert.equal(readFileSync(file, 'utf8').trim(), '')
     await store.type.approve(key)
     assert.equal(readFileSync(file, 'utf8').trim(), 'https://me:stored@example.org')
+  })
+
+  test('without a helper, those that git is configured with are asked and told', {
+    skip: !hasGit(),
+  }, async () => {
+    const { path, log } = helperScript(GOOD)
+    const config = write('git-config', `[credential]\n\thelper = ${path}\n`)
+    const env = { ...process.env, GIT_CONFIG_GLOBAL: config, GIT_CONFIG_NOSYSTEM: '1' }
+    const { name, type } = git({ env })
+    const key = await keys.requestKey(name, 'https://example.com', '')
+    assert.equal(key.payload().toString(), SECRET)
+    assert.equal(type.username(key), 'me')
+    await type.approve(key)
+    await type.reject(key)
+    assert.deepEqual(log().match(/^(get|store|erase)$/gm), ['get', 'store', 'erase'])
+    const empty = git({ env: { ...env, GIT_CONFIG_GLOBAL: write('git-config-none', '') } })
+    await assert.rejects(
+      keys.requestKey(empty.name, 'https://example.com', ''),
+      /ENOKEY: .*: git credential exited with 128$/,
+    )
   })
 })
 
@@ -273,7 +339,33 @@ describe('docker credential helpers', () => {
     assert.throws(() => programType(undefined as never), TypeError)
     const { name } = docker(ANSWER)
     await assert.rejects(keys.requestKey(name, 'line\nfeed', ''), says('EINVAL'))
-    await assert.rejects(keys.requestKey(name, 'https://a:b@c', ''), says('EINVAL'))
+    for (const server of ['https://a:hush@c', 'https://a:hu/sh@c', 'a:hush@registry.example']) {
+      await assert.rejects(keys.requestKey(name, server), (error: Error) => {
+        assert.ok(!error.message.includes('hu'), error.message)
+        return says('EINVAL')(error)
+      })
+    }
+  })
+
+  test('options that cannot be are told at once, by their names', () => {
+    for (const [option, value, type] of [
+      ['timeToLive', 0, RangeError],
+      ['timeToLive', Number.NaN, RangeError],
+      ['timeToLive', '30', TypeError],
+      ['negativeTimeout', -1, RangeError],
+      ['helperTimeout', 0, RangeError],
+      ['helperTimeout', 4_294_967_295, RangeError],
+      ['env', 'x', TypeError],
+      ['env', { A: 5 }, TypeError],
+    ] as const) {
+      assert.throws(
+        () => programType({ name: 'x', command: ['/bin/true'], [option]: value }),
+        (error: Error) => {
+          assert.ok(error instanceof type && error.message.includes(`"options.${option}`), error.message)
+          return true
+        },
+      )
+    }
   })
 })
 
@@ -303,6 +395,34 @@ describe('any program', () => {
     const key = await keys.requestKey(name, 'd', 'callout')
     assert.equal(key.payload().toString(), 'callout')
     assert.equal(key.timeout, 3)
+  })
+
+  test('the time that is left is rounded down; with none left there is no secret', async () => {
+    let left: unknown
+    const name = unique('program')
+    keys.registerKeyType(
+      programType({
+        name,
+        command: ['/bin/echo'],
+        parse: () => ({ secret: 'x', timeToLive: left as number }),
+        timeToLive: 7,
+      }),
+    )
+    for (const [given, timeout] of [
+      [59.5, 59],
+      [1, 1],
+      [1e12, 2 ** 32 - 1],
+      [undefined, 7],
+    ] as const) {
+      left = given
+      assert.equal((await keys.requestKey(name, unique('left '), '')).timeout, timeout)
+    }
+    for (left of [0, 0.9, -5]) {
+      await assert.rejects(keys.requestKey(name, unique('left '), ''), /ENOKEY: .* has no time left/)
+    }
+    for (left of [Number.NaN, Number.POSITIVE_INFINITY, '30']) {
+      await assert.rejects(keys.requestKey(name, unique('left '), ''), /"options.parse's timeToLive"/)
+    }
   })
 
   test('nothing printed, nothing parsed, a failure: ENOKEY; a parser that throws: EINVAL without what it quoted', async () => {

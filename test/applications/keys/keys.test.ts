@@ -29,6 +29,14 @@ const name = () => {
 }
 const tenant = () => ({ credentials: keys.joinSessionKeyring() })
 const uid = process.geteuid?.() ?? 0
+/** Node 20 has no Promise.withResolvers. */
+function withResolvers(): { readonly promise: Promise<void>; readonly resolve: () => void } {
+  let resolve = () => {}
+  const promise = new Promise<void>(settle => {
+    resolve = settle
+  })
+  return { promise, resolve }
+}
 
 test('one state for each kernel', async () => {
   const [one, two] = [boot(), boot()]
@@ -83,6 +91,26 @@ describe('types', () => {
       await assert.rejects(keys.addKey(type, 'x', 'y'), says('EINVAL'))
     }
     await assert.rejects(keys.addKey(5 as unknown as string, 'x', 'y'), TypeError)
+  })
+
+  test('a type whose name begins with a dot is for code of this process, and not for helpers', async () => {
+    const remove = keys.registerKeyType({
+      name: '.own',
+      requestKey: authority => authority.instantiate('made'),
+    })
+    const own = tenant()
+    const added = await keys.addKey('.own', 'a', 'x', own)
+    assert.equal((await keys.requestKey('.own', 'b', '', own)).payload().toString(), 'made')
+    assert.equal(keys.search(KEY_SPEC_SESSION_KEYRING, '.own', 'a', own), added)
+    for (const [operation, ...args] of [
+      ['add', '.own', 'c', 'x', KEY_SPEC_SESSION_KEYRING],
+      ['request', '.own', 'a'],
+      ['search', KEY_SPEC_SESSION_KEYRING, '.own', 'a'],
+    ] as const) {
+      await assert.rejects(async () => keys.keyctl(operation, [...args], own.credentials), says('EPERM'))
+    }
+    remove()
+    await assert.rejects(keys.addKey('.own', 'a', 'x', own), says('EPERM'))
   })
 
   test('registered types: EEXIST for a second of the name, methods are functions, keys die with their type', async () => {
@@ -236,7 +264,38 @@ describe('states', () => {
     const own = bench()
     const key = await own.keys.addKey('user', 'a', 'x')
     await own.kernel.shutdown()
-    assert.throws(() => key.payload())
+    assert.throws(() => key.payload(), /ENOKEY: user 'a' has gone with its kernel, which has been shut down/)
+  })
+
+  test('after shutdown no key is made or found, and no construction comes to a payload', async () => {
+    const own = bench()
+    const { promise: gate, resolve: open } = withResolvers()
+    const said: unknown[] = []
+    own.keys.registerKeyType({
+      name: 'late',
+      async requestKey(authority) {
+        await gate
+        try {
+          authority.instantiate('too late')
+        } catch (error) {
+          said.push((error as { code: string }).code)
+          throw error
+        }
+      },
+    })
+    const request = own.keys.requestKey('late', 'a', '')
+    const key = await own.keys.addKey('user', 'a', 'x')
+    await own.kernel.shutdown()
+    const isShut = { code: 'ERR_KHELPER_SHUT_DOWN' }
+    open()
+    await assert.rejects(request, isShut)
+    assert.deepEqual(said, ['ERR_KHELPER_SHUT_DOWN'])
+    await assert.rejects(own.keys.addKey('user', 'a', 'y'), isShut)
+    await assert.rejects(own.keys.requestKey('user', 'a'), isShut)
+    await assert.rejects(own.keys.update(key, 'y'), isShut)
+    await assert.rejects(own.keys.read(key), isShut)
+    assert.throws(() => own.keys.describe(key), isShut)
+    assert.throws(() => own.keys.joinSessionKeyring(), isShut)
   })
 })
 
@@ -353,6 +412,86 @@ describe('credentials', () => {
     assert.equal(keys.store.lookup(key.serial), undefined)
   })
 
+  test('closed credentials see and make nothing among the keys that all of their user share', async () => {
+    const shared = await keys.addKey('logon', `db:${name()}`, 'of the service')
+    const remove = keys.registerKeyType({
+      name: 'tenants',
+      requestKey: authority => authority.instantiate('of the tenant'),
+    })
+    const own = tenant()
+    own.credentials.close()
+    const description = name()
+    for (const act of [
+      () => keys.requestKey('logon', shared.description, undefined, own),
+      () => keys.requestKey('tenants', description, '', own),
+      () => keys.addKey('user', name(), 'x', own),
+      () => keys.read(shared, own),
+      async () => keys.search(KEY_SPEC_USER_SESSION_KEYRING, 'logon', shared.description, own),
+      async () => keys.getKeyringId(KEY_SPEC_SESSION_KEYRING, true, own),
+      async () => keys.joinSessionKeyring(undefined, own),
+      async () => keys.keyctl('show', [], own.credentials),
+    ]) {
+      await assert.rejects(act, /EKEYREVOKED: these credentials have been closed/)
+    }
+    await assert.rejects(keys.requestKey('tenants', description), says('ENOKEY'))
+    remove()
+  })
+
+  test('what was asked before the credentials were closed is not answered, and sees nothing of the service', async () => {
+    const shared = await keys.addKey('logon', `db:${name()}`, 'of the service')
+    const { promise: gate, resolve: open } = withResolvers()
+    const seen: string[] = []
+    const remove = keys.registerKeyType({
+      name: 'outlives',
+      async requestKey(authority) {
+        const credentials = keys.credentialsOfAuthority(authority)
+        keys.assumeAuthority(authority.target.serial, { credentials })
+        await gate
+        const found = await keys
+          .requestKey('logon', shared.description, undefined, { credentials })
+          .catch(error => error.code)
+        seen.push(String(found))
+        authority.instantiate('of the tenant')
+        credentials.close()
+      },
+    })
+    const own = tenant()
+    const description = name()
+    const asked = keys.requestKey('outlives', description, '', own)
+    const waits = keys.requestKey('outlives', description, '', own)
+    const key = keys.search(KEY_SPEC_SESSION_KEYRING, 'outlives', description, own)
+    const read = keys.read(key, own)
+    own.credentials.close()
+    open()
+    for (const request of [asked, waits, read]) await assert.rejects(request, says('EKEYREVOKED'))
+    assert.deepEqual(seen, ['ENOKEY'])
+    assert.equal(keys.store.lookup(key.serial), undefined)
+    remove()
+  })
+
+  test('a link that waits for its key is not put into a keyring that has gone meanwhile', async () => {
+    const { promise: gate, resolve: open } = withResolvers()
+    const remove = keys.registerKeyType({
+      name: 'waited for',
+      async requestKey(authority) {
+        await gate
+        authority.instantiate('x')
+      },
+    })
+    const description = name()
+    const request = keys.requestKey('waited for', description, '')
+    const key = keys.search(KEY_SPEC_USER_SESSION_KEYRING, 'waited for', description)
+    const ring = await keys.addKey('keyring', name())
+    const link = keys.link(key, ring)
+    keys.unlink(ring, KEY_SPEC_USER_SESSION_KEYRING)
+    open()
+    await Promise.all([request, link])
+    assert.equal(keys.store.lookup(ring.serial), undefined)
+    assert.equal(key.parents.size, 1)
+    remove()
+    assert.equal(keys.store.lookup(key.serial), undefined)
+  })
+
   test('the user session keyring holds the user keyring', async () => {
     const key = await keys.addKey('user', name(), 'x', { keyring: KEY_SPEC_USER_KEYRING })
     assert.equal(await keys.requestKey('user', key.description), key)
@@ -384,6 +523,8 @@ describe('credentials', () => {
     await assert.rejects(keys.requestKey('user', 'a', '', { signal: {} as never }), TypeError)
     assert.throws(() => keys.createCredentials({ uid: -1 }), RangeError)
     assert.throws(() => keys.createCredentials({ gid: 'x' as never }), TypeError)
+    assert.throws(() => keys.createCredentials({ groups: 'x' as never }), /"identity.groups"/)
+    assert.throws(() => keys.createCredentials({ groups: [-1] }), /"identity.groups\[0\]"/)
   })
 })
 
@@ -413,6 +554,60 @@ describe('quotas', () => {
     assert.equal(line(), before)
     own.credentials.close()
     assert.equal(line(), undefined)
+  })
+
+  test('keys that have ended give way to new ones, by number and by bytes, and leave nothing in the account', async () => {
+    const own = { credentials: keys.createCredentials({ uid: 79, gid: 79, groups: [] }) }
+    const ring = keys.getKeyringId(KEY_SPEC_PROCESS_KEYRING, true, own)
+    const remove = keys.registerKeyType({
+      name: 'asked for',
+      requestKey: authority => authority.reject('ENOKEY', 1),
+    })
+    sysctl(kernel, 'kernel/keys/maxkeys', 20)
+    const ask = (description: string) =>
+      keys.requestKey('asked for', description, '', own).catch(error => error.code)
+    let said = ''
+    let asked = 0
+    for (; said !== 'EDQUOT'; asked += 1) said = await ask(`peer:${asked}`)
+    assert.ok(asked > 10)
+    // Those that still say no, and those that hold, stay.
+    const rejected = says('EDQUOT')
+    await assert.rejects(keys.addKey('user', 'q:0', 'x', own), rejected)
+    pass(1)
+    const key = await keys.addKey('user', 'q:1', 'x', own)
+    assert.equal((await keys.read(ring, own)).length, 4)
+    sysctl(kernel, 'kernel/keys/maxbytes', 150)
+    const revoked = await keys.addKey('user', 'q:2', 'x'.repeat(60), own)
+    await keys.revoke(revoked, own)
+    // In the place of one that ends while room is made for the payload, and for one that has ended itself.
+    keys.setTimeout(key, 1, own)
+    const upper = keys.registerKeyType({ name: 'plain' })
+    const plain = await keys.addKey('plain', 'p:1', 'x'.repeat(40), own)
+    keys.setTimeout(plain, 1, own)
+    pass(1)
+    const next = await keys.addKey('plain', 'p:1', 'y'.repeat(100), own)
+    assert.equal(next.payload().length, 100)
+    sysctl(kernel, 'kernel/keys/maxkeys', 200)
+    sysctl(kernel, 'kernel/keys/maxbytes', 20_000)
+    keys.unlink(next, ring, own)
+    // The keyring alone, with its name and no link.
+    assert.match(kernel.proc.read('/proc/key-users'), /^ {3}79: {5}1 1\/1 1\/200 5\/20000\n/m)
+    upper()
+    remove()
+    own.credentials.close()
+  })
+
+  test('an update that needs room for a key that has ended does not take that key away', async () => {
+    const own = { credentials: keys.createCredentials({ uid: 80, gid: 80, groups: [] }) }
+    const key = await keys.addKey('user', 'q:1', 'x', own)
+    keys.setTimeout(key, 1, own)
+    pass(1)
+    sysctl(kernel, 'kernel/keys/maxbytes', 60)
+    await assert.rejects(keys.addKey('user', 'q:1', 'x'.repeat(100), own), says('EDQUOT'))
+    sysctl(kernel, 'kernel/keys/maxbytes', 20_000)
+    assert.equal(await keys.addKey('user', 'q:1', 'again', own), key)
+    assert.equal(key.payload().toString(), 'again')
+    own.credentials.close()
   })
 
   test('key-users: keys, instantiated, quota of keys and bytes', async () => {

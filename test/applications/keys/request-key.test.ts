@@ -483,6 +483,108 @@ describe('types that make their keys themselves', () => {
     remove()
   })
 
+  test('what asks for the key that it makes, straight or by way of others, is told EDEADLK', async () => {
+    const own = tenant()
+    const codes = new Map<string, string>()
+    const remove = keys.registerKeyType({
+      name: 'circle',
+      async requestKey(authority) {
+        const { description } = authority.target
+        // By another turn of the event loop, and with credentials that say nothing of the construction.
+        await new Promise(resolve => setImmediate(resolve))
+        const next = { self: 'self', one: 'two', two: 'one' }[description] ?? 'fine'
+        try {
+          if (description !== 'fine') await keys.requestKey('circle', next, '', own)
+          authority.instantiate('made')
+        } catch (error) {
+          codes.set(description, (error as { code: string }).code)
+          throw error
+        }
+      },
+    })
+    const both = await Promise.allSettled([
+      keys.requestKey('circle', 'self', '', own),
+      keys.requestKey('circle', 'one', '', own),
+      keys.requestKey('circle', 'two', '', own),
+    ])
+    assert.deepEqual(new Set(both.map(({ status }) => status)), new Set(['rejected']))
+    assert.equal(codes.get('self'), 'EDEADLK')
+    assert.deepEqual([codes.get('one'), codes.get('two')].sort(), ['EDEADLK', 'ENOKEY'])
+    assert.equal((await keys.requestKey('circle', 'other', '', own)).payload().toString(), 'made')
+    remove()
+  })
+
+  test('a helper that asks for the key that it makes is told EDEADLK', async () => {
+    const report = temporary('deadlock-report')
+    const description = name()
+    helper(
+      keysHelper(`
+      const { writeFileSync } = await import('node:fs')
+      const code = (...args) => call(...args).then(() => 'fine', error => error.code)
+      const said = [await code('read', key)]
+      await call('assume_authority', key)
+      said.push(await code('request', 'user', ${JSON.stringify(description)}))
+      writeFileSync(${JSON.stringify(report)}, said.join(' '))
+      await call('instantiate', key, 'made', 0)`),
+    )
+    const key = await keys.requestKey('user', description, '')
+    assert.equal(key.payload().toString(), 'made')
+    assert.match(readFileSync(report, 'utf8'), /EDEADLK$/)
+  })
+
+  test('a timeout is a number of seconds, rounded down, 0 for expired at once; others are refused', async () => {
+    let timeout: unknown
+    const remove = keys.registerKeyType({
+      name: 'timed',
+      requestKey: authority => authority.instantiate('x', { timeout: timeout as number }),
+    })
+    const own = tenant()
+    for (const [given, left] of [
+      [30, 30],
+      [59.5, 59],
+      [undefined, undefined],
+    ] as const) {
+      timeout = given
+      assert.equal((await keys.requestKey('timed', name(), '', own)).timeout, left)
+    }
+    for (timeout of [0, 0.5]) {
+      await assert.rejects(keys.requestKey('timed', name(), '', own), says('ENOKEY'))
+    }
+    for (timeout of [-5, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 32, '30', null]) {
+      await assert.rejects(keys.requestKey('timed', name(), '', own), /"options.timeout"/)
+    }
+    remove()
+  })
+
+  test('a rejection names a known error and its seconds; others are refused', async () => {
+    let given: readonly unknown[] = []
+    const remove = keys.registerKeyType({
+      name: 'refusing',
+      requestKey: authority => authority.reject(...(given as Parameters<typeof authority.reject>)),
+    })
+    const own = tenant()
+    const isArgument = (named: string, code: string) => (error: Error & { code?: string }) => {
+      assert.ok(error.message.includes(`"${named}"`), error.message)
+      assert.equal(error.code, code)
+      return true
+    }
+    for (const [args, named, code] of [
+      [['EKEYREJECTED', Number.NaN], 'timeout', 'ERR_OUT_OF_RANGE'],
+      [['EKEYREJECTED', -3], 'timeout', 'ERR_OUT_OF_RANGE'],
+      [['EKEYREJECTED', '3'], 'timeout', 'ERR_INVALID_ARG_TYPE'],
+      [['EKEYREJECTED'], 'timeout', 'ERR_INVALID_ARG_TYPE'],
+      [['EFOO', 5], 'code', 'ERR_INVALID_ARG_VALUE'],
+      [['toString', 5], 'code', 'ERR_INVALID_ARG_VALUE'],
+      [['ERESTARTSYS', 5], 'code', 'ERR_INVALID_ARG_VALUE'],
+      [[undefined, 5], 'code', 'ERR_INVALID_ARG_TYPE'],
+      [['EKEYREJECTED', 5, { a: 1 }], 'reason', 'ERR_INVALID_ARG_TYPE'],
+    ] as const) {
+      given = args
+      await assert.rejects(keys.requestKey('refusing', name(), '', own), isArgument(named, code))
+    }
+    remove()
+  })
+
   test('matchPreparse finds keys in its own way, and refuses what it does not like', async () => {
     const remove = keys.registerKeyType({
       name: 'prefix',

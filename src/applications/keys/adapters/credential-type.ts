@@ -8,7 +8,7 @@ import { LARGEST_USER_PAYLOAD } from '../constants.js'
 import { keyError } from '../errors.js'
 import type { Key } from '../key.js'
 import type { KeyType } from '../key-types.js'
-import { type HelperLimits, runHelper } from './run-helper.js'
+import { type HelperCommand, type HelperLimits, runHelper } from './run-helper.js'
 
 /** A key type whose keys are secrets that belong to a user name. */
 export interface CredentialType extends KeyType {
@@ -20,8 +20,9 @@ export interface CredentialType extends KeyType {
   reject(key: Key): Promise<void>
 }
 
+/** As bytes: what goes back to the helper is what came from it, in whatever encoding. */
 export interface Credential {
-  readonly username: string | undefined
+  readonly username: Buffer | undefined
   readonly secret: Buffer
   /** Seconds. */
   readonly timeToLive: number | undefined
@@ -32,17 +33,17 @@ export interface Protocol {
   readonly name: string
   vet(description: string): void
   /** The command for `get`, `store` or `erase`. */
-  command(action: 'get' | 'store' | 'erase'): readonly string[]
-  question(description: string): string
+  command(action: 'get' | 'store' | 'erase'): HelperCommand
+  question(description: string): string | Buffer
   /** `undefined`: it has none. */
   answer(stdout: Buffer): Credential | undefined
   /** What `store` and `erase` are told. */
-  verdict(action: 'store' | 'erase', description: string, credential: Credential): string | Buffer
+  verdict(action: 'store' | 'erase', description: string, credential: Credential): Buffer
 }
 
 interface Known {
   readonly kernel: Kernel
-  readonly username: string | undefined
+  readonly username: Buffer | undefined
 }
 
 export function credentialType(protocol: Protocol, limits: HelperLimits): CredentialType {
@@ -55,8 +56,7 @@ export function credentialType(protocol: Protocol, limits: HelperLimits): Creden
     const secret = key.payload()
     const input = protocol.verdict(action, key.description, { username, secret, timeToLive: undefined })
     const { failure, stdout } = await runHelper(kernel, protocol.command(action), input, limits)
-    stdout.fill(0)
-    secret.fill(0)
+    for (const bytes of [stdout, secret, input]) bytes.fill(0)
     if (failure !== undefined) throw keyError('EIO', `${key}: ${failure}`)
   }
 
@@ -64,7 +64,7 @@ export function credentialType(protocol: Protocol, limits: HelperLimits): Creden
     name: protocol.name,
     vetDescription: description => protocol.vet(description),
     instantiate: checkSecret,
-    username: key => known.get(key)?.username,
+    username: key => known.get(key)?.username?.toString('utf8'),
     approve: key => tell('store', key),
     reject: key => tell('erase', key),
     async requestKey(authority: AuthorityKey, kernel: Kernel) {
@@ -98,10 +98,15 @@ export function checkSecret(payload: Buffer): Buffer {
   return payload
 }
 
-/** The URL of a description. It is shown to whoever may see the key: it has no room for a secret. */
+/**
+ * The URL of a description. It is shown to whoever may see the key, so it has no room for a secret; and what is no URL may
+ * be one with a password in it that was not encoded, so it is not shown at all.
+ */
 export function checkUrl(description: string): URL {
-  if (!URL.canParse(description))
-    throw keyError('EINVAL', `the description must be a URL: ${description.replace(/:[^:@/]*@/, ':…@')}`)
+  // Without the slashes `user:password@host` is one, too.
+  if (!/^[a-z][a-z\d+.-]*:\/\//i.test(description) || !URL.canParse(description)) {
+    throw keyError('EINVAL', 'the description must be a URL, protocol://host, with no password in it')
+  }
   const url = new URL(description)
   if (url.password !== '') throw keyError('EINVAL', 'the URL of a key must not hold a password')
   return url

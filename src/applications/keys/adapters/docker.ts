@@ -29,17 +29,23 @@ export function dockerCredentialType(options: DockerCredentialOptions): Credenti
     name,
     vet: server => {
       if (/[\s\0]/.test(server)) throw keyError('EINVAL', 'the name of a registry has no white space')
-      if (/:\/\/[^/@]*:[^/@]*@/.test(server)) {
-        throw keyError('EINVAL', 'the URL of a key must not hold a password')
+      if (server.includes('@')) {
+        throw keyError('EINVAL', 'the name of a registry has no @: neither a user name nor a password')
       }
     },
-    command: action => [program, action],
+    command: action => ({ name: program, words: [program, action] }),
     question: server => server,
     answer,
-    verdict: (action, server, { username = '', secret }) =>
-      action === 'erase'
-        ? server
-        : JSON.stringify({ ServerURL: server, Username: username, Secret: secret.toString('utf8') }),
+    verdict: (action, server, { username, secret }) =>
+      Buffer.from(
+        action === 'erase'
+          ? server
+          : JSON.stringify({
+              ServerURL: server,
+              Username: username?.toString('utf8') ?? '',
+              Secret: secret.toString('utf8'),
+            }),
+      ),
   }
   return credentialType(protocol, limits)
 }
@@ -50,7 +56,7 @@ function answer(stdout: Buffer): Credential | undefined {
   const { Username, Secret } = credential as { readonly Username?: unknown; readonly Secret?: unknown }
   if (typeof Secret !== 'string' || Secret === '') return undefined
   return {
-    username: typeof Username === 'string' ? Username : undefined,
+    username: typeof Username === 'string' ? Buffer.from(Username) : undefined,
     secret: Buffer.from(Secret),
     timeToLive: undefined,
   }

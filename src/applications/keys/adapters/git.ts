@@ -11,7 +11,13 @@ import {
   credentialType,
   type Protocol,
 } from './credential-type.js'
-import { checkCommand, checkLimits, type HelperOptions } from './run-helper.js'
+import {
+  checkCommand,
+  checkLimits,
+  type HelperCommand,
+  type HelperOptions,
+  wholeSeconds,
+} from './run-helper.js'
 
 const SECOND = 1_000
 
@@ -20,46 +26,63 @@ export interface GitCredentialOptions extends HelperOptions {
   readonly name?: string
   /**
    * The helper, as in git's `credential.helper`: `'store'` is `git credential-store`, an absolute path is itself, and what
-   * begins with `!` is a line of shell. A list of words is run as it is, without a shell. The action is added to either.
+   * begins with `!` is a line of shell. A list of words is run as it is, without a shell. The action (`get`, `store`,
+   * `erase`) is added to either. Default: the helpers that git is configured with, by `git credential fill`, `approve` and
+   * `reject`, which ask nobody at a terminal.
    */
-  readonly helper: string | readonly string[]
+  readonly helper?: string | readonly string[]
   /** Tell the helper the path of the URL, too (`credential.useHttpPath`). Default `false` for http and https. */
   readonly useHttpPath?: boolean
 }
 
 /**
- * A key type whose description is a URL and whose payload is the password for it.
+ * A key type whose description is a URL and whose payload is the password for it. The URL may name the user, which git
+ * asks for then; it is shown like every description, so a token does not belong in its place.
  * @throws TypeError, RangeError for options that cannot be
  */
-export function gitCredentialType(options: GitCredentialOptions): CredentialType {
+export function gitCredentialType(options: GitCredentialOptions = {}): CredentialType {
   const limits = checkLimits(options)
   const { name = 'git', helper, useHttpPath = false } = options
   if (helper === '') throw wrongValue('options.helper', 'must name a helper')
-  const words = typeof helper === 'string' ? undefined : checkCommand(helper, 'options.helper')
   const fields = (description: string) => fieldsOf(checkUrl(description), useHttpPath)
   const protocol: Protocol = {
     name,
-    vet: description => void fields(description),
-    command: action => (words === undefined ? shellCommand(String(helper), action) : [...words, action]),
+    vet: description => void write(fields(description)),
+    command: commandOf(helper),
     question: description => write(fields(description)),
     answer,
     verdict: (_, description, { username, secret }) =>
       write({
         ...fields(description),
         ...(username === undefined ? {} : { username }),
-        password: text(secret),
+        password: secret,
       }),
   }
   return credentialType(protocol, limits)
 }
 
-function shellCommand(helper: string, action: string): readonly string[] {
-  if (helper.startsWith('!')) return ['/bin/sh', '-c', `${helper.slice(1)} ${action}`]
-  if (helper.startsWith('/')) return ['/bin/sh', '-c', `${helper} ${action}`]
-  return ['/bin/sh', '-c', `git credential-${helper} ${action}`]
+/** What git itself says to get, store and erase. */
+const VERBS = { get: 'fill', store: 'approve', erase: 'reject' } as const
+
+function commandOf(helper: string | readonly string[] | undefined): Protocol['command'] {
+  if (helper === undefined) {
+    return action => shell('git credential', `GIT_TERMINAL_PROMPT=0 exec git credential ${VERBS[action]}`)
+  }
+  if (typeof helper !== 'string') {
+    const words = checkCommand(helper, 'options.helper')
+    return action => ({ name: String(words[0]), words: [...words, action] })
+  }
+  // A line of shell may hold secrets, as may a helper's options: neither names it in an error.
+  if (helper.startsWith('!'))
+    return action => shell("the helper's line of shell", `${helper.slice(1)} ${action}`)
+  const line = helper.startsWith('/') ? helper : `git credential-${helper}`
+  const [name = ''] = helper.split(/\s/)
+  return action => shell(helper.startsWith('/') ? name : `git credential-${name}`, `${line} ${action}`)
 }
 
-type Fields = Readonly<Record<string, string>>
+const shell = (name: string, line: string): HelperCommand => ({ name, words: ['/bin/sh', '-c', line] })
+
+type Fields = Readonly<Record<string, string | Buffer>>
 
 function fieldsOf(url: URL, useHttpPath: boolean): Fields {
   const protocol = url.protocol.slice(0, -1)
@@ -82,30 +105,55 @@ function decode(component: string): string {
 }
 
 /** A line feed in a value would begin a line of its own, and ask for another host's secret. */
-function write(fields: Fields): string {
-  let lines = ''
+function write(fields: Fields): Buffer {
+  const lines: Buffer[] = []
   for (const [name, value] of Object.entries(fields)) {
-    if (/[\n\r\0]/.test(value)) throw keyError('EINVAL', `the ${name} of the URL has a line feed or a NUL`)
-    lines += `${name}=${value}\n`
+    const bytes = typeof value === 'string' ? Buffer.from(value) : value
+    if (NO_VALUE.some(byte => bytes.includes(byte))) {
+      throw keyError('EINVAL', `the ${name} of the URL has a line feed or a NUL`)
+    }
+    lines.push(Buffer.from(`${name}=`), bytes, Buffer.of(LINE_FEED))
   }
-  return `${lines}\n`
+  return Buffer.concat([...lines, Buffer.of(LINE_FEED)])
 }
 
-const text = (secret: Buffer) => secret.toString('utf8')
+const LINE_FEED = 0x0a
+const CARRIAGE_RETURN = 0x0d
+const NO_VALUE = [LINE_FEED, CARRIAGE_RETURN, 0x00]
+const EQUALS = 0x3d
 
 function answer(stdout: Buffer): Credential | undefined {
-  const fields = new Map<string, string>()
-  for (const line of stdout.toString('utf8').split(/\r?\n/)) {
-    // What follows an empty line is no part of it.
-    if (line === '') break
-    const equals = line.indexOf('=')
-    if (equals > 0) fields.set(line.slice(0, equals), line.slice(equals + 1))
-  }
+  const fields = read(stdout)
   const password = fields.get('password')
-  if (/^(1|true|yes|on)$/i.test(fields.get('quit') ?? '') || password === undefined || password === '')
+  const text = (name: string) => fields.get(name)?.toString('utf8')
+  if (/^(1|true|yes|on)$/i.test(text('quit') ?? '') || password === undefined || password.length === 0) {
     return undefined
-  const expiry = Number(fields.get('password_expiry_utc') ?? Number.NaN)
-  const left = Number.isFinite(expiry) && expiry > 0 ? Math.floor(expiry - Date.now() / SECOND) : undefined
-  if (left !== undefined && left <= 0) return undefined
-  return { username: fields.get('username'), secret: Buffer.from(password), timeToLive: left }
+  }
+  const expiry = Number(text('password_expiry_utc') ?? Number.NaN)
+  const expires = Number.isFinite(expiry) && expiry > 0
+  const left = expires ? wholeSeconds(expiry - Date.now() / SECOND) : undefined
+  if (expires && left === undefined) return undefined
+  // Copies: the output is wiped.
+  const username = fields.get('username')
+  return {
+    username: username && Buffer.from(username),
+    secret: Buffer.from(password),
+    timeToLive: left,
+  }
+}
+
+/** The fields of what a helper wrote, as parts of it. */
+function read(stdout: Buffer): ReadonlyMap<string, Buffer> {
+  const fields = new Map<string, Buffer>()
+  for (let start = 0; start < stdout.length; ) {
+    const feed = stdout.indexOf(LINE_FEED, start)
+    const end = feed < 0 ? stdout.length : feed
+    const line = stdout.subarray(start, stdout[end - 1] === CARRIAGE_RETURN && end > start ? end - 1 : end)
+    // What follows an empty line is no part of it.
+    if (line.length === 0) break
+    const equals = line.indexOf(EQUALS)
+    if (equals > 0) fields.set(line.toString('utf8', 0, equals), line.subarray(equals + 1))
+    start = end + 1
+  }
+  return fields
 }

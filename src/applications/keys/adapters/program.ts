@@ -2,15 +2,15 @@
  * Secrets from any program that prints one: a vault's client, `pass`, a cloud's command line.
  */
 import { wrongType } from '../../../kernel/errors.js'
-import * as checked from '../arguments.js'
 import { keyError } from '../errors.js'
 import type { KeyType } from '../key-types.js'
 import { checkSecret } from './credential-type.js'
-import { checkCommand, checkLimits, type HelperOptions, runHelper } from './run-helper.js'
+import { checkCommand, checkLimits, type HelperOptions, runHelper, wholeSeconds } from './run-helper.js'
 
 /** A secret, and how many seconds it is good for. */
 export interface ProgramSecret {
   readonly secret: string | Uint8Array
+  /** Rounded down; with nothing left there is no secret. */
   readonly timeToLive?: number
 }
 
@@ -49,13 +49,22 @@ export function programType(options: ProgramTypeOptions): KeyType {
         typeof command === 'function'
           ? checkCommand(command(description), "options.command's result")
           : [...command, description]
-      const { stdout, failure } = await runHelper(kernel, whole, authority.calloutInfo, limits)
+      const [program = ''] = whole
+      const { stdout, failure } = await runHelper(
+        kernel,
+        { name: program, words: whole },
+        authority.calloutInfo,
+        limits,
+      )
       try {
         const found = failure === undefined ? attempt(parse, stdout) : undefined
         const { secret, timeToLive } = ofProgram(found)
-        if (secret === undefined || secret.length === 0) {
-          authority.reject('ENOKEY', limits.negativeTimeout, failure ?? `${whole[0]} gave no secret`)
-        } else authority.instantiate(secret, { timeout: timeToLive ?? limits.timeToLive })
+        const left = timeToLive === undefined ? limits.timeToLive : wholeSeconds(timeToLive)
+        const refuse = (reason: string) => authority.reject('ENOKEY', limits.negativeTimeout, reason)
+        if (secret === undefined || secret.length === 0) refuse(failure ?? `${program} gave no secret`)
+        else if (timeToLive !== undefined && left === undefined) {
+          refuse(`what ${program} gave has no time left`)
+        } else authority.instantiate(secret, { timeout: left })
       } finally {
         stdout.fill(0)
       }
@@ -75,7 +84,10 @@ function attempt<Result>(parse: (stdout: Buffer) => Result, stdout: Buffer): Res
 function ofProgram(found: string | Uint8Array | ProgramSecret | undefined): Partial<ProgramSecret> {
   if (found === undefined) return {}
   if (typeof found === 'string' || found instanceof Uint8Array) return { secret: found }
-  if (found.timeToLive !== undefined) checked.timeout(found.timeToLive)
+  const { timeToLive } = found
+  if (timeToLive !== undefined && !Number.isFinite(timeToLive)) {
+    throw wrongType("options.parse's timeToLive", 'a number of seconds', timeToLive)
+  }
   return found
 }
 
