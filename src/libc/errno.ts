@@ -35,5 +35,5 @@ export function errnoName(number: number): string {
 
 /** A string as the name of an error number, `undefined` if the platform has none of that name. */
 export function knownName(name: string | undefined): ErrnoName | undefined {
-  return name !== undefined && name in numbers ? (name as ErrnoName) : undefined
+  return name !== undefined && Object.hasOwn(numbers, name) ? (name as ErrnoName) : undefined
 }
