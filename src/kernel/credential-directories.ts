@@ -3,27 +3,17 @@
  *
  * A folder for each call, mode 0700, and its files, mode 0400, belong to the user that the helper runs as; they lie in
  * memory where there is such a place. Above them is one of the service's, which others may pass but not list. Its name
- * has the service's pid and start time, so that the next boot finds what a service that was killed has left.
+ * tells the service, so that the next boot finds what one that was killed has left (`service-folders.ts`).
  */
-import {
-  accessSync,
-  chmodSync,
-  chownSync,
-  constants,
-  lstatSync,
-  mkdtempSync,
-  readdirSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs'
+import { accessSync, chmodSync, chownSync, constants, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Keyring } from './keyring.js'
 import { startOf } from './process-tree.js'
+import { hasGone, makeServiceFolder, removeLeftFolders } from './service-folders.js'
 
 const IN_MEMORY = '/dev/shm'
-const PREFIX = 'khelper-credentials-'
-const NAME = /^khelper-credentials-(\d+)-(\d+)-/
+const KIND = 'credentials'
 const PASSABLE = 0o711
 const READABLE = 0o400
 const UNCHANGED = -1
@@ -76,7 +66,7 @@ export class CredentialDirectories {
 
   #makeRoot(): string {
     if (this.#root === undefined) {
-      this.#root = mkdtempSync(join(place(), `${PREFIX}${process.pid}-${startOf(process.pid) ?? 0}-`))
+      this.#root = makeServiceFolder(place(), KIND)
       chmodSync(this.#root, PASSABLE)
       own.add(this)
     }
@@ -127,41 +117,7 @@ function removed(path: string): boolean {
 }
 
 /** Removes what services of this user have left behind that have gone. */
-export function removeLeftCredentials(): void {
-  const folder = place()
-  for (const name of names(folder)) {
-    const [, pid, start] = NAME.exec(name) ?? []
-    if (pid === undefined || start === undefined || !hasGone(Number(pid), Number(start))) continue
-    const path = join(folder, name)
-    try {
-      const stat = lstatSync(path)
-      if (stat.isDirectory() && stat.uid === process.getuid?.())
-        rmSync(path, { recursive: true, force: true })
-    } catch {
-      // Another boot was faster.
-    }
-  }
-}
-
-function names(folder: string): string[] {
-  try {
-    return readdirSync(folder)
-  } catch {
-    return []
-  }
-}
-
-/** Whether a process has ended: its pid is nobody's, or, where /proc tells, another's. */
-function hasGone(pid: number, start: number | undefined): boolean {
-  const now = startOf(pid)
-  if (now !== undefined) return now !== start
-  try {
-    process.kill(pid, 0)
-    return false
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'ESRCH'
-  }
-}
+export const removeLeftCredentials = (): void => removeLeftFolders(place(), KIND)
 
 function place(): string {
   try {

@@ -2,10 +2,9 @@
  * The kernel: what a thread boots, and what other threads attach to.
  */
 
-import { mkdtempSync, rmSync } from 'node:fs'
+import { rmSync } from 'node:fs'
 import type { Socket } from 'node:net'
 import { availableParallelism, tmpdir } from 'node:os'
-import { join } from 'node:path'
 import type { Writable } from 'node:stream'
 import type { ResourceLimits } from 'node:worker_threads'
 import { Doorbell } from '../atomics-sync/index.js'
@@ -51,6 +50,7 @@ import { firstSerial, type TreeKill } from './process-tree.js'
 import { run } from './run/run.js'
 import type { Helper, RunOptions } from './run/types.js'
 import { ServiceDeath } from './service-death.js'
+import { makeServiceFolder, removeLeftFolders } from './service-folders.js'
 import { Signaller, type ThreadSignals } from './signaller.js'
 import { StdinPipes } from './stdin-pipe.js'
 import type { SetupOptions, SubprocessInfo } from './subprocess-info.js'
@@ -747,7 +747,7 @@ export function boot(options: BootOptions = {}): Kernel {
   words[memory.control(Control.LAUNCHER)] = libc === undefined ? Launcher.CHILD_PROCESS : Launcher.POSIX_SPAWN
   if (libc !== undefined) openEpoll(memory, libc)
   removeLeftCredentials()
-  const scratch = libc === undefined ? mkdtempSync(join(tmpdir(), 'khelper-')) : undefined
+  const scratch = libc === undefined ? makeScratch() : undefined
   const handle: KernelHandle = { memory: memory.buffer, launcher, scratch }
   const serviceDeath =
     onServiceDeath === 'kill' && libc !== undefined ? new ServiceDeath(memory, libc) : undefined
@@ -775,6 +775,12 @@ export function attach(handle: KernelHandle): Kernel {
   if (loaded === undefined) throw shutDown()
   const { libc } = loaded
   return new Kernel(memory, libc, handle, new AttachedHome(memory, libc))
+}
+
+/** A folder for what the launcher child_process has in files. */
+function makeScratch(): string {
+  removeLeftFolders(tmpdir(), 'scratch')
+  return makeServiceFolder(tmpdir(), 'scratch')
 }
 
 function checkMask(mask: unknown, name: string): bigint {

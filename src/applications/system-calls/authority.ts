@@ -9,12 +9,12 @@ const TOKEN_BYTES = 24
 
 /** For whom a call is made. */
 export type Subject =
-  /** Whoever may open the socket: everything. */
+  /** Whoever may open the public socket: everything. */
   | { readonly kind: 'operator' }
   /** A helper: what it was granted, for the task that `context` names. */
   | { readonly kind: 'helper'; readonly calls: ReadonlySet<string>; readonly context: unknown }
 
-const OPERATOR: Subject = { kind: 'operator' }
+export const OPERATOR: Subject = { kind: 'operator' }
 
 export class Authorities {
   readonly #granted = new Map<string, Subject>()
@@ -33,9 +33,20 @@ export class Authorities {
     return this.#granted.size
   }
 
-  /** @throws SystemError EACCES for a token that is none, or is none any more; EPERM for a call that it is not good for */
-  subject(token: string | undefined, call: string): Subject {
-    if (token === undefined) return OPERATOR
+  /**
+   * @param otherwise for whom a call is made that comes without a token; undefined: for nobody
+   * @throws SystemError EACCES without a token where there must be one, for one that is none, or is none any more; EPERM
+   *   for a call that it is not good for
+   */
+  subject(token: string | undefined, call: string, otherwise: Subject | undefined): Subject {
+    if (token === undefined && otherwise !== undefined) return otherwise
+    if (token === undefined) {
+      throw new SystemError(
+        'EACCES',
+        'a helper calls with the authority that is in its environment (KHELPER_AUTHORITY)',
+        { syscall: call },
+      )
+    }
     const subject = this.#find(token)
     if (subject === undefined) {
       throw new SystemError(

@@ -4,7 +4,7 @@
 import { connect, type Socket } from 'node:net'
 import { SystemError } from '../../kernel/errors.js'
 import { knownName } from '../../libc/errno.js'
-import { type Answer, format, LineReader, parseAnswer } from './protocol.js'
+import { type Answer, format, LineReader, LONGEST_ANSWER, parseAnswer } from './protocol.js'
 
 export interface ClientOptions {
   /** The socket. */
@@ -70,7 +70,7 @@ export class SystemCallClient {
   }
 
   async #read(): Promise<void> {
-    const reader = new LineReader()
+    const reader = new LineReader(LONGEST_ANSWER)
     let cause: unknown
     try {
       for await (const chunk of this.#socket) {

@@ -4,12 +4,16 @@
  *   request  { "id": 1, "call": "init_module", "args": ["/srv/m.js", ""], "authority": "…" }
  *   answer   { "id": 1, "result": … }  or  { "id": 1, "error": { "code": "EEXIST", "message": "…", "retval": -17 } }
  *
- * Bytes are { "$bytes": "<base64>" }. Either side takes what comes from the other for hostile until it is parsed.
+ * An argument is a string, a number, a boolean, null, or bytes, which are { "$bytes": "<base64>" }; bytes stand nowhere
+ * else but there and as a result. While a call is under way there may be spaces before its answer.
+ * Either side takes what comes from the other for hostile until it is parsed.
  */
 import { knownName } from '../../libc/errno.js'
 
-/** The longest message in bytes: a key's largest payload (1 MiB) in base64, and room for the rest. */
-const LONGEST_MESSAGE = 2 * 1024 * 1024
+/** The longest request in bytes: a key's largest payload (32 767) in base64, and room for the rest. */
+export const LONGEST_REQUEST = 64 * 1024
+/** The longest answer: what /proc has to tell may be long. */
+export const LONGEST_ANSWER = 2 * 1024 * 1024
 const LONGEST_NAME = 64
 const MOST_ARGUMENTS = 16
 const LINE_FEED = 0x0a
@@ -18,7 +22,7 @@ export interface Request {
   readonly id: number
   readonly call: string
   readonly args: readonly unknown[]
-  /** What a helper was given to act for the kernel; without it, whoever calls is an operator. */
+  /** What a helper was given to act for the kernel. */
   readonly authority: string | undefined
 }
 
@@ -37,8 +41,14 @@ export class ProtocolError extends Error {}
 
 /** Cuts a stream into lines, and never holds more than the longest one. */
 export class LineReader {
+  readonly #longest: number
   #pieces: Buffer[] = []
   #length = 0
+
+  /** @param longest bytes */
+  constructor(longest: number) {
+    this.#longest = longest
+  }
 
   /** Whether a message has begun and not ended. */
   get halfway(): boolean {
@@ -51,8 +61,8 @@ export class LineReader {
     for (;;) {
       const end = rest.indexOf(LINE_FEED)
       const piece = end < 0 ? rest : rest.subarray(0, end)
-      if (this.#length + piece.byteLength > LONGEST_MESSAGE) {
-        throw new ProtocolError(`a message has at most ${LONGEST_MESSAGE} bytes`)
+      if (this.#length + piece.byteLength > this.#longest) {
+        throw new ProtocolError(`a message has at most ${this.#longest} bytes`)
       }
       if (piece.byteLength > 0) this.#pieces.push(piece)
       this.#length += piece.byteLength
@@ -86,7 +96,13 @@ export function parseRequest(line: string): Request {
   if (authority !== undefined && (typeof authority !== 'string' || authority.length > LONGEST_NAME)) {
     throw new ProtocolError('authority is a string')
   }
-  return { id, call, args, authority }
+  return { id, call, args: args.map(parseArgument), authority }
+}
+
+function parseArgument(argument: unknown): unknown {
+  const value = withBytes(argument)
+  if (typeof value !== 'object' || value === null || Buffer.isBuffer(value)) return value
+  throw new ProtocolError('an argument is a string, a number, a boolean, null or bytes')
 }
 
 /** @throws ProtocolError for what is no answer */
@@ -94,7 +110,7 @@ export function parseAnswer(line: string): Answer {
   const message = parse(line)
   if (!isObject(message) || !isId(message['id'])) throw new ProtocolError('not an answer')
   const { id, error } = message
-  if (error === undefined) return { id, result: message['result'] }
+  if (error === undefined) return { id, result: withBytes(message['result']) }
   if (!isObject(error) || typeof error['message'] !== 'string' || typeof error['retval'] !== 'number') {
     throw new ProtocolError('not an answer')
   }
@@ -102,15 +118,18 @@ export function parseAnswer(line: string): Answer {
   return { id, error: { code, message: error['message'], retval: error['retval'] } }
 }
 
+/** Without a reviver: one for each of a hostile message's elements costs more than all the rest. */
 function parse(line: string): unknown {
   try {
-    return JSON.parse(line, (_, value: unknown) => {
-      if (!isObject(value) || typeof value['$bytes'] !== 'string') return value
-      return Object.keys(value).length === 1 ? Buffer.from(value['$bytes'], 'base64') : value
-    })
+    return JSON.parse(line)
   } catch {
     throw new ProtocolError('not JSON')
   }
+}
+
+function withBytes(value: unknown): unknown {
+  if (!isObject(value) || typeof value['$bytes'] !== 'string') return value
+  return Object.keys(value).length === 1 ? Buffer.from(value['$bytes'], 'base64') : value
 }
 
 export const format = (message: Request | Answer): string => `${JSON.stringify(message, bytesAsText)}\n`

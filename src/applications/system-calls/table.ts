@@ -8,7 +8,13 @@ import { kmod, RequestLog } from '../kmod/index.js'
 import { textsearch } from '../textsearch/index.js'
 import type { Subject } from './authority.js'
 
-type SystemCall = (kernel: Kernel, args: readonly unknown[], subject: Subject) => unknown
+interface CallContext {
+  readonly subject: Subject
+  /** Aborts when whoever has called has gone. */
+  readonly signal: AbortSignal
+}
+
+type SystemCall = (kernel: Kernel, args: readonly unknown[], context: CallContext) => unknown
 
 /** O_TRUNC, which is how delete_module(2) is told to use force. */
 const O_TRUNC = 0o1000
@@ -31,16 +37,18 @@ function absolute(path: string): string {
   throw new SystemError('EINVAL', `a path must be absolute: ${path}`, { path })
 }
 
-/** Only /proc/sys: what else is in the tree is for reading. */
+/** A path in the tree; or a name below /proc/sys, of which the first dot or slash says what divides it, as in sysctl(8). */
 function sysctlPath(name: string): string {
-  return name.startsWith('/proc/') ? name : `/proc/sys/${name.replaceAll('.', '/')}`
+  if (name.startsWith('/')) return name
+  const dotted = /[./]/.exec(name)?.[0] === '.'
+  return `/proc/sys/${dotted ? name.replaceAll('.', '/') : name}`
 }
 
 export const systemCallTable: Readonly<Record<string, SystemCall>> = {
-  init_module: async (kernel, args) => {
+  init_module: async (kernel, args, { signal }) => {
     // Modules may need what it exports.
     textsearch(kernel)
-    await kmod(kernel).insmod(absolute(text(args, 0, 'file')), text(args, 1, 'params', ''))
+    await kmod(kernel).insmod(absolute(text(args, 0, 'file')), text(args, 1, 'params', ''), { signal })
     return 0
   },
   delete_module: async (kernel, args) => {
@@ -62,7 +70,7 @@ export const systemCallTable: Readonly<Record<string, SystemCall>> = {
     kernel.proc.write(sysctlPath(text(args, 0, 'name')), text(args, 1, 'value'))
     return 0
   },
-  keyctl: (kernel, args, subject) => {
+  keyctl: (kernel, args, { subject }) => {
     const [operation, ...rest] = args
     // What JSON has no word for.
     const given = rest.map(argument => argument ?? undefined)

@@ -2,6 +2,7 @@
  * `khelper sysctl`: shows and sets values of a running service, as sysctl(8).
  */
 import { isSystemError } from '../../kernel/errors.js'
+import { UsageError } from '../usage-error.js'
 import { type SocketOption, withService } from './connection.js'
 
 export interface SysctlOptions extends SocketOption {
@@ -10,19 +11,25 @@ export interface SysctlOptions extends SocketOption {
   readonly write?: boolean
 }
 
-/** Names have dots where paths have slashes. */
-const dotted = (path: string): string => path.replace(/^\/proc\/sys\//, '').replaceAll('/', '.')
+const SYSCTLS = '/proc/sys'
+
+/** Names have dots where paths have slashes; what is not below /proc/sys has no name. */
+function shownName(word: string): string {
+  const name = word.startsWith(`${SYSCTLS}/`) ? word.slice(SYSCTLS.length + 1) : word
+  return name.startsWith('/') ? name : name.replaceAll('/', '.')
+}
 
 export async function sysctl(words: readonly string[], options: SysctlOptions): Promise<void> {
+  if (words.length === 0 && !options.all) {
+    throw new UsageError('which values? Name them (kernel.modprobe, /proc/modules), or ask for all: -a')
+  }
   await withService(options, async client => {
     const show = (name: string, text: string) => {
       for (const line of text.replace(/\n$/, '').split('\n')) {
-        console.log(options.values ? line : `${dotted(name)} = ${line}`)
+        console.log(options.values ? line : `${shownName(name)} = ${line}`)
       }
     }
-    const names = options.all
-      ? await everything('/proc/sys', name => client.call('sysctl_list', name))
-      : words
+    const names = options.all ? await everything(SYSCTLS, name => client.call('sysctl_list', name)) : words
     for (const word of names) {
       const [, name = word, value] = /^([^=]+?)\s*=\s*([\s\S]*)$/.exec(word) ?? []
       try {

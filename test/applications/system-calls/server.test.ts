@@ -1,12 +1,19 @@
 import assert from 'node:assert/strict'
-import { existsSync, readdirSync, renameSync, statSync, writeFileSync } from 'node:fs'
+import { once } from 'node:events'
+import { existsSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { connect, createServer, type Socket } from 'node:net'
 import { dirname, join } from 'node:path'
 import { after, test } from 'node:test'
-import { SystemCallClient, SystemCallServer } from '../../../src/applications/system-calls/index.js'
+import { kmod } from '../../../src/applications/kmod/index.js'
+import {
+  SystemCallClient,
+  SystemCallServer,
+  systemCalls,
+} from '../../../src/applications/system-calls/index.js'
 import { boot } from '../../../src/index.js'
-import { moduleFolder } from '../../helpers/modules.js'
+import { moduleFolder, shared } from '../../helpers/modules.js'
 import { eventually, openFds } from '../../helpers/resources.js'
+import { startService } from '../../helpers/service.js'
 import { temporary } from '../../helpers/temporary.js'
 
 const SOCKET = temporary('service.sock')
@@ -58,6 +65,20 @@ test('an operator loads and unloads modules, and reads and sets values', async (
   kernel.proc.write('/proc/sys/kernel/hotplug', '')
 })
 
+test('values anywhere in the tree by their paths, and below /proc/sys by their names', async () => {
+  using client = await SystemCallClient.connect({ socket: SOCKET })
+  const source = `${MODULE}; export const params = { whom: { type: 'charp', perm: 0o644 } }`
+  const file = join(moduleFolder({ 'named.js': source }), 'named.js')
+  await client.call('init_module', file, 'whom=world')
+  const parameter = '/sys/module/named/parameters/whom'
+  assert.equal(await client.call('sysctl_read', parameter), 'world\n')
+  await client.call('sysctl_write', parameter, 'you')
+  assert.equal(await client.call('sysctl_read', parameter), 'you\n')
+  assert.deepEqual(await client.call('sysctl_list', '/sys/module/named/parameters'), ['whom'])
+  assert.equal(await client.call('sysctl_read', 'kernel/core_pattern'), 'core\n')
+  await client.call('delete_module', 'named')
+})
+
 test('calls that cannot be: no such call, no such argument, a path of nobody’s', async () => {
   using client = await SystemCallClient.connect({ socket: SOCKET })
   await assert.rejects(client.call('reboot'), { code: 'ENOSYS' })
@@ -90,6 +111,8 @@ test('garbage is told so and closed, and the service goes on', async () => {
     '{"id":1,"call":"modules","args":{}}\n',
     `{"id":1,"call":"modules","args":[${'1,'.repeat(16)}1]}\n`,
     '{"id":1,"call":"modules","authority":7}\n',
+    '{"id":1,"call":"modules","args":[[]]}\n',
+    '{"id":1,"call":"modules","args":[{"$bytes":"","more":1}]}\n',
     Buffer.from([0, 255, 254, 10]),
     '\n',
   ]) {
@@ -145,7 +168,7 @@ test('whoever sends calls and reads no answers does not fill the service’s mem
   socket.destroy()
 })
 
-test('more connections than there may be: the others go on', async () => {
+test('more connections than there may be: who comes too late is told so, and the others go on', async () => {
   const own = boot({ khelpers: 1 })
   const path = temporary('few.sock')
   await new SystemCallServer(own, { connections: 2 }).listen(path)
@@ -154,11 +177,182 @@ test('more connections than there may be: the others go on', async () => {
     await SystemCallClient.connect({ socket: path }),
   ]
   const third = await SystemCallClient.connect({ socket: path })
-  await assert.rejects(third.call('modules'), { code: 'ECONNRESET' })
+  await assert.rejects(third.call('modules'), { code: 'EAGAIN', message: /too many connections/ })
   for (const client of clients) assert.deepEqual(await client.call('modules'), [])
   clients[0]?.close()
   clients[1]?.close()
   await own.shutdown()
+})
+
+test('a connection that has been silent gives way to one that has something to ask', async () => {
+  const own = boot({ khelpers: 1 })
+  const path = temporary('silent.sock')
+  await new SystemCallServer(own, { connections: 2, silence: 0 }).listen(path)
+  const silent = connect(path)
+  const told = received(silent)
+  using second = await SystemCallClient.connect({ socket: path })
+  await second.call('modules')
+  using third = await SystemCallClient.connect({ socket: path })
+  assert.deepEqual(await third.call('modules'), [])
+  assert.match(await told, /EAGAIN.*silent/)
+  await own.shutdown()
+})
+
+test('one that connects and says nothing is closed when its time is over', async () => {
+  const own = boot({ khelpers: 1 })
+  const path = temporary('mute.sock')
+  await new SystemCallServer(own, { message: 20 }).listen(path)
+  assert.equal(await received(connect(path)), '')
+  await own.shutdown()
+})
+
+const hung = shared('hungLoad', { fail: () => {} })
+const HANGS = `
+  export const license = 'GPL'
+  export const init = () => new Promise(resolve => { globalThis.hungLoad.fail = () => resolve(-19) })`
+
+/** A server on which a load of the module `hangs` hangs; a second load of it waits for the first. */
+async function hanging(name: string, limits: ConstructorParameters<typeof SystemCallServer>[1] = {}) {
+  const own = boot({ khelpers: 1 })
+  const path = temporary(name)
+  await new SystemCallServer(own, { beat: 5, ...limits }).listen(path)
+  const file = join(moduleFolder({ 'hangs.js': HANGS }), 'hangs.js')
+  const first = await SystemCallClient.connect({ socket: path })
+  const call = first.call('init_module', file).catch((error: unknown) => error)
+  await eventually('it hangs', () => own.proc.read('/proc/modules') !== '')
+  return { own, path, file, first, call }
+}
+
+const load = (file: string): string => `${JSON.stringify({ id: 1, call: 'init_module', args: [file] })}\n`
+
+test('whoever goes while their call waits takes it along, and makes room for others', async () => {
+  const { own, path, file, first } = await hanging('gone.sock', { connections: 8, calls: 2 })
+  for (let round = 0; round < 20; round += 1) {
+    const socket = connect(path)
+    // More behind it than is read while the call waits: the end that comes after it is not seen by reading.
+    socket.write(load(file) + load(file).repeat(round % 2 === 0 ? 0 : 4000))
+    await new Promise(resolve => socket.once('connect', resolve))
+    socket.destroy()
+  }
+  let answered = false
+  while (!answered) {
+    using client = await SystemCallClient.connect({ socket: path })
+    answered = await client.call('modules').then(
+      () => true,
+      () => false,
+    )
+  }
+  first.close()
+  await own.shutdown()
+})
+
+test('a call that cannot be broken off counts when its caller has gone', async () => {
+  const { own, path, first } = await hanging('counts.sock', { calls: 1 })
+  first.close()
+  using client = await SystemCallClient.connect({ socket: path })
+  await assert.rejects(client.call('modules'), { code: 'EAGAIN', message: /too many calls/ })
+  await own.shutdown()
+})
+
+test('whoever says that nothing more will come still gets the answer', async () => {
+  const { own, path, file, first, call } = await hanging('half.sock')
+  const socket = connect({ path, allowHalfOpen: true })
+  socket.end(load(file))
+  const [space] = (await once(socket, 'data')) as [Buffer]
+  assert.equal(String(space).trim(), '', 'only spaces while the call is under way')
+  hung.fail()
+  assert.equal((JSON.parse(await received(socket)) as { error: { code: string } }).error.code, 'EBUSY')
+  assert.equal(((await call) as NodeJS.ErrnoException).code, 'ENODEV')
+  first.close()
+  await own.shutdown()
+})
+
+test('large messages take turns: none keeps the event loop for long behind many others', async () => {
+  const body = Buffer.from(`{"id":1,"call":"modules","args":[[${'{},'.repeat(20_000)}1]]}\n`)
+  const turns: number[] = []
+  let turn = 0
+  let counting = true
+  const count = (): void => {
+    turn += 1
+    if (counting) setImmediate(count)
+  }
+  count()
+  await Promise.all(
+    Array.from({ length: 32 }, async () => {
+      assert.match(await raw(body), /EPROTO: an argument is/)
+      turns.push(turn)
+    }),
+  )
+  counting = false
+  assert.ok(new Set(turns).size >= 16, `answers came in ${new Set(turns).size} turns`)
+})
+
+test('a helper without its authority is nobody', async () => {
+  const own = boot({ khelpers: 1, socket: temporary('operators.sock') })
+  await own.ready
+  const { envp, revoke } = await systemCalls(own).grant(['modules'])
+  const [socket = ''] = envp.map(variable => variable.slice(variable.indexOf('=') + 1))
+  assert.notEqual(socket, temporary('operators.sock'))
+  using client = await SystemCallClient.connect({ socket })
+  for (const call of ['modules', 'sysctl_write']) {
+    await assert.rejects(client.call(call, 'kernel.hotplug', '/evil'), {
+      code: 'EACCES',
+      message: /KHELPER_AUTHORITY/,
+    })
+  }
+  assert.equal(own.proc.read('/proc/sys/kernel/hotplug'), '\n')
+  revoke()
+  await own.shutdown()
+})
+
+test('a crowd at the operators’ socket, or none at all, does not concern helpers', async () => {
+  const own = boot({ khelpers: 1 })
+  const server = new SystemCallServer(own, { connections: 1 })
+  const path = temporary('crowded.sock')
+  await assert.rejects(server.listen(temporary('no-folder/s')), { code: 'ENOENT' })
+  await server.listen(path)
+  using crowd = await SystemCallClient.connect({ socket: path })
+  assert.deepEqual(await crowd.call('modules'), [])
+  rmSync(path)
+  const { envp } = await server.grant(['modules'])
+  const [socket = '', authority = ''] = envp.map(variable => variable.slice(variable.indexOf('=') + 1))
+  using helper = await SystemCallClient.connect({ socket, authority })
+  assert.deepEqual(await helper.call('modules'), [])
+  // The folder for temporary files was cleaned up.
+  rmSync(dirname(socket), { recursive: true })
+  const again = await server.grant(['modules'])
+  assert.ok(existsSync(again.envp[0]?.slice('KHELPER_SOCKET='.length) ?? ''))
+  await own.shutdown()
+})
+
+test('without its socket the service still loads modules when they are asked for', async () => {
+  const file = temporary('not-a-socket')
+  writeFileSync(file, 'precious')
+  process.removeAllListeners('warning')
+  const own = boot({ khelpers: 1, socket: file })
+  await assert.rejects(own.ready, { code: 'EADDRINUSE' })
+  await kmod(own).requestModule('ts_kmp')
+  assert.match(own.proc.read('/proc/modules'), /^ts_kmp /)
+  await own.shutdown()
+})
+
+test('the folder of a service that was killed goes with the next one’s; those of others stay', async () => {
+  const service = await startService(`
+    import { systemCalls } from '${new URL('../../../src/applications/system-calls/index.js', import.meta.url).href}'
+    console.log('private', (await systemCalls(kernel).grant([])).envp[0].slice('KHELPER_SOCKET='.length))`)
+  const [, socket = ''] = /^private (.*)$/m.exec(service.output()) ?? []
+  const own = boot({ khelpers: 1 })
+  const server = new SystemCallServer(own)
+  await server.grant([])
+  assert.ok(existsSync(socket), 'a service that lives keeps its own')
+  const exited = once(service.child, 'exit')
+  service.child.kill('SIGKILL')
+  await exited
+  const other = boot({ khelpers: 1 })
+  await new SystemCallServer(other).grant([])
+  assert.equal(existsSync(dirname(socket)), false)
+  await own.shutdown()
+  await other.shutdown()
 })
 
 test('an authority is good for its calls, until it is revoked', async () => {

@@ -3,10 +3,11 @@
  *
  * A name has the pid namespace, the pid and the start time of the service, by which the next one knows that it has gone.
  */
-import { readdirSync, readlinkSync, rmdirSync } from 'node:fs'
+import { readdirSync, rmdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { threadId } from 'node:worker_threads'
 import { startOf } from '../../../kernel/process-tree.js'
+import { pidNamespace } from '../../../kernel/service-folders.js'
 
 const NAME = /^khelper-(\d+)-(\d+)-(\d+)-/
 
@@ -15,14 +16,14 @@ let serial = 0
 /** Another one at each call: a process may have many kernels, on many threads. */
 export function ownName(): string {
   serial += 1
-  return `khelper-${namespace()}-${process.pid}-${startOf(process.pid) ?? 0}-${threadId}-${serial}`
+  return `khelper-${pidNamespace()}-${process.pid}-${startOf(process.pid) ?? 0}-${threadId}-${serial}`
 }
 
 /** Removes what dead services have left below a folder, but for groups in which something still runs. */
 export function removeLeftOvers(root: string): void {
   for (const name of folders(root)) {
     const [, space, pid, start] = NAME.exec(name) ?? []
-    if (space !== namespace() || startOf(Number(pid)) === Number(start)) continue
+    if (space !== pidNamespace() || startOf(Number(pid)) === Number(start)) continue
     removeTree(join(root, name))
   }
 }
@@ -45,14 +46,5 @@ export function folders(folder: string): string[] {
       .map(({ name }) => name)
   } catch {
     return []
-  }
-}
-
-/** The inode of the pid namespace: a pid says nothing about services in another one. */
-function namespace(): string {
-  try {
-    return /\d+/.exec(readlinkSync('/proc/self/ns/pid'))?.[0] ?? '0'
-  } catch {
-    return '0'
   }
 }
