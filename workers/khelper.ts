@@ -14,6 +14,7 @@ import {
   Khelper,
   type KhelperIndex,
   KhelperState,
+  khelperState,
   Launcher,
   Memory,
   RunState,
@@ -36,10 +37,22 @@ const WAKE_UP_MS = 0.05
 /** Short calls between two looks at how many are waiting. */
 const CALLS_PER_BACKLOG = 16
 
-const { buffer, khelper, scratch, retireAfter } = workerData as KhelperData
+const { buffer, khelper, serial, scratch, retireAfter } = workerData as KhelperData
 const memory = Memory.attach(buffer)
 const { words, queue, deferred, idleKhelpers } = memory
 const row = memory.khelper(khelper as KhelperIndex)
+const [none, starting, loading, running, dead] = [
+  KhelperState.NONE,
+  KhelperState.STARTING,
+  KhelperState.LOADING,
+  KhelperState.RUNNING,
+  KhelperState.DEAD,
+].map(state => khelperState(state, serial)) as [number, number, number, number, number]
+// Given up while it came up: the row is another thread's by now.
+if (Atomics.compareExchange(words, row + Khelper.STATE, starting, loading) !== starting) process.exit()
+/** Should loading fail, its row says so: the supervisor may be blocked, and hear of no event. */
+const failed = () => void Atomics.store(words, row + Khelper.STATE, none)
+process.on('exit', failed)
 const runState = memory.control(Control.RUN_STATE)
 const completer = new Completer(memory)
 const posix = words[memory.control(Control.LAUNCHER)] === Launcher.POSIX_SPAWN
@@ -54,6 +67,7 @@ const { libc, handlers } = libcAndHandlers
 const open = setInterval(() => {}, 2 ** 30)
 const resourcesAtStart = process.getActiveResourcesInfo().length
 
+process.off('exit', failed)
 /** An in-thread helper that exits ends this thread: its call has its status. What else it held is the supervisor's. */
 process.on('exit', code => {
   if (code !== 0) parentPort?.postMessage(handlers.lastInThread)
@@ -67,7 +81,7 @@ process.on('exit', code => {
   ) {
     completer.umhComplete(slot, (code & 0xff) << EXIT_SHIFT)
   }
-  Atomics.store(words, row + Khelper.STATE, KhelperState.DEAD)
+  Atomics.store(words, row + Khelper.STATE, dead)
 })
 
 const inThread = (slot: SlotIndex) =>
@@ -175,7 +189,7 @@ async function work(): Promise<void> {
 }
 
 Atomics.store(words, row + Khelper.THREAD_ID, libc?.gettid() ?? 0)
-Atomics.store(words, row + Khelper.STATE, KhelperState.RUNNING)
+Atomics.store(words, row + Khelper.STATE, running)
 Atomics.notify(words, row + Khelper.STATE)
 await work()
 clearInterval(open)

@@ -115,7 +115,10 @@ export const OwnerState = { FREE: 0, LIVE: 1 } as const
 
 /** Words of a khelper's row: one cache line. */
 export const Khelper = {
-  /** One of `KhelperState`. */
+  /**
+   * One of `KhelperState`, and above it the serial number of the thread whose row this is: a thread that comes up when
+   * it has been given up finds another number, and must not touch the row.
+   */
   STATE: 0,
   /**
    * The slot it works on, plus one; 0: none. Negated by whoever is about to end the thread for the sake
@@ -145,7 +148,16 @@ export const Khelper = {
   DETACHED: 10,
   WORDS: 16,
 } as const
-export const KhelperState = { NONE: 0, STARTING: 1, RUNNING: 2, DEAD: 3 } as const
+/**
+ * STARTING → LOADING is a compare-exchange by the thread, STARTING → NONE one by who gives it up: one of both has it.
+ * What comes behind is the thread's own, until it is DEAD or gone.
+ */
+export const KhelperState = { NONE: 0, STARTING: 1, LOADING: 2, RUNNING: 3, DEAD: 4 } as const
+const KHELPER_STATES = 8
+/** What stands in STATE for a thread of this number; numbers come again after some hundred million threads. */
+export const khelperState = (state: number, serial: number): number => ((serial * KHELPER_STATES) | 0) + state
+/** The `KhelperState` in what stands in STATE. */
+export const stateOfKhelper = (word: number): number => word & (KHELPER_STATES - 1)
 
 /** Words of a descriptor slot. */
 export const Slot = {

@@ -18,6 +18,7 @@ import {
   Khelper,
   type KhelperIndex,
   KhelperState,
+  khelperState,
   type Memory,
   RunState,
   Slot,
@@ -25,6 +26,7 @@ import {
   type SlotIndex,
   SlotState,
   Step,
+  stateOfKhelper,
 } from './memory.js'
 import { programOf } from './program-of.js'
 import { recoverLaunch } from './recover-launch.js'
@@ -34,6 +36,8 @@ export interface KhelperData {
   readonly thread: 'khelper'
   readonly buffer: SharedArrayBuffer
   readonly khelper: number
+  /** Of this thread, among all that were started. */
+  readonly serial: number
   readonly scratch: string | undefined
   /** Milliseconds without work after which it leaves. */
   readonly retireAfter: number | undefined
@@ -105,6 +109,8 @@ const THREADS_IN_PROC = existsSync('/proc/self/task')
 interface Thread {
   readonly worker: Worker
   readonly started: number
+  /** What stands in its row's STATE until it has come up. */
+  readonly starting: number
   /** The signal that it is being ended with. */
   killedBy: number | undefined
   error: NodeJS.ErrnoException | undefined
@@ -131,6 +137,8 @@ export class Supervisor {
   /** When it could last not be started. */
   #reaperFailed = Number.NEGATIVE_INFINITY
   #failedStarts = 0
+  /** Khelper threads that were started. */
+  #serial = 0
   /** When a thread that did not come up is tried again. */
   readonly #restartAt: (number | undefined)[] = []
   /** Each khelper's TAKEN at the last look. */
@@ -329,17 +337,21 @@ export class Supervisor {
     const { words } = this.#memory
     const row = this.#memory.khelper(index)
     words.fill(0, row, row + Khelper.WORDS)
-    Atomics.store(words, row + Khelper.STATE, KhelperState.STARTING)
+    this.#serial += 1
+    const starting = khelperState(KhelperState.STARTING, this.#serial)
+    Atomics.store(words, row + Khelper.STATE, starting)
     const data: KhelperData = {
       thread: 'khelper',
       buffer: this.#memory.buffer,
       khelper: index,
+      serial: this.#serial,
       scratch: this.#options.scratch,
       retireAfter: index < this.#options.khelpers ? undefined : RETIRE_MS,
     }
     const thread: Thread = {
       worker: this.#worker(KHELPER, `khelper/${index}`, data),
       started: performance.now(),
+      starting,
       killedBy: undefined,
       error: undefined,
       helper: undefined,
@@ -366,7 +378,8 @@ export class Supervisor {
     const { words } = this.#memory
     const row = this.#memory.khelper(index)
     this.#threads[index] = undefined
-    this.#failedStarts = words[row + Khelper.STATE] === KhelperState.STARTING ? this.#failedStarts + 1 : 0
+    const state = stateOfKhelper(Atomics.load(words, row + Khelper.STATE))
+    this.#failedStarts = state < KhelperState.RUNNING ? this.#failedStarts + 1 : 0
     Atomics.store(words, row + Khelper.STATE, KhelperState.NONE)
     this.#memory.idleKhelpers.forget(index)
     const held = Math.abs(Atomics.load(words, row + Khelper.CURRENT))
@@ -496,19 +509,21 @@ export class Supervisor {
       if (thread === undefined) continue
       const row = this.#memory.khelper(index as KhelperIndex)
       const id = words[row + Khelper.THREAD_ID] ?? 0
-      const state = Atomics.load(words, row + Khelper.STATE)
+      const state = stateOfKhelper(Atomics.load(words, row + Khelper.STATE))
       const there = id === 0 || !THREADS_IN_PROC || existsSync(`/proc/self/task/${id}`)
-      const lives = state === KhelperState.STARTING ? this.#comesUp(thread) : there
-      if (lives && state !== KhelperState.DEAD) continue
+      const lives = state === KhelperState.STARTING ? this.#comesUp(row, thread) : there
+      if (lives && state !== KhelperState.DEAD && state !== KhelperState.NONE) continue
       this.#died(index as KhelperIndex, thread, undefined)
     }
   }
 
   /** Of a thread that died before it could tell its number nothing is seen. */
-  #comesUp(thread: Thread): boolean {
+  #comesUp(row: number, thread: Thread): boolean {
     const now = performance.now()
     if (now - Math.max(thread.started, this.#turned) < COMING_UP_MS) return true
-    // Should it come up after all, it runs nothing.
+    const { words } = this.#memory
+    const before = Atomics.compareExchange(words, row + Khelper.STATE, thread.starting, KhelperState.NONE)
+    if (before !== thread.starting) return true
     void thread.worker.terminate()
     return false
   }
@@ -534,7 +549,7 @@ export class Supervisor {
         Atomics.load(words, row + Khelper.CURRENT) !== 0 || Atomics.load(words, row + Khelper.DETACHED) !== 0
       // One that is coming up, or is between two calls, will take the next.
       if (taken !== this.#takenBefore[index] || !held) stuck = false
-      if (Atomics.load(words, row + Khelper.STATE) === KhelperState.STARTING) up = false
+      if (stateOfKhelper(Atomics.load(words, row + Khelper.STATE)) < KhelperState.RUNNING) up = false
       this.#takenBefore[index] = taken
     }
     if (free < 0) {

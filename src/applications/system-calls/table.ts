@@ -56,7 +56,7 @@ export const systemCallTable: Readonly<Record<string, SystemCall>> = {
     await kmod(kernel).rmmod(text(args, 0, 'name'), { force: (flags & O_TRUNC) !== 0 })
     return 0
   },
-  kmsg: (_, args, subject) => {
+  kmsg: (_, args, { subject }) => {
     const log = subject.kind === 'helper' ? subject.context : undefined
     if (!(log instanceof RequestLog)) {
       throw new SystemError('EPERM', 'kmsg is for helpers that look for a module', { syscall: 'kmsg' })

@@ -13,6 +13,7 @@ import {
   Slot,
   type SlotIndex,
   SlotState,
+  stateOfKhelper,
 } from '../../kernel/memory.js'
 
 const nameOf = (names: Readonly<Record<string, number>>, value: number): string =>
@@ -47,7 +48,7 @@ export function slotStates(buffer: SharedArrayBuffer): string[] {
   }
   for (let index = 0; index < size.khelpers; index += 1) {
     const row = memory.khelper(index as KhelperIndex)
-    const state = word(row + Khelper.STATE)
+    const state = stateOfKhelper(word(row + Khelper.STATE))
     if (state === KhelperState.NONE) continue
     const fields = ['CURRENT', 'THREAD_ID', 'STARTING', 'TAKEN'] as const
     const told = fields.map(field => `${field.toLowerCase()} ${word(row + Khelper[field])}`)
