@@ -368,6 +368,11 @@ export class Kernel implements AsyncDisposable {
     return this.#state.disable(depth)
   }
 
+  /** @internal See `UsermodeHelperState.drain`. */
+  drain(timeout: number): Promise<(() => void) | undefined> {
+    return this.#state.drain(timeout)
+  }
+
   /** Lets helpers start again, however often they were disabled. */
   usermodehelperEnable(): Promise<void> {
     return this.#state.enable()
