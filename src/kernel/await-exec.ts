@@ -11,13 +11,14 @@ const BLOCKED_LOOK_MS = 20
  * @param row of the call's slot, which must be queued
  * @param watch looks after the threads meanwhile
  * @param longest milliseconds after which it is given up; none: it is waited for as long as it takes
+ * @returns whether it is over
  */
 export function awaitExec(
   { words }: Memory,
   row: number,
   watch: () => void,
   longest = Number.POSITIVE_INFINITY,
-): void {
+): boolean {
   const exec = row + Slot.EXEC
   const state = row + Slot.STATE
   const deadline = performance.now() + longest
@@ -26,9 +27,12 @@ export function awaitExec(
   while (Atomics.load(words, exec) === ExecState.AWAITED) {
     // One that was withdrawn has no exec to wait for, however long it stays in the queue.
     const now = Atomics.load(words, state)
-    if (now === SlotState.DONE || now === SlotState.CANCELLED) return
-    if (Atomics.wait(words, exec, ExecState.AWAITED, BLOCKED_LOOK_MS) !== 'timed-out') continue
-    if (performance.now() > deadline) return
+    if (now === SlotState.DONE || now === SlotState.CANCELLED) return true
+    const left = deadline - performance.now()
+    if (Atomics.wait(words, exec, ExecState.AWAITED, Math.min(BLOCKED_LOOK_MS, left)) !== 'timed-out')
+      continue
+    if (performance.now() >= deadline) return false
     watch()
   }
+  return true
 }

@@ -115,6 +115,11 @@ export class Caller {
     return this.#inFlight
   }
 
+  /** This thread has left: it makes no more calls. */
+  get closed(): boolean {
+    return this.#closed
+  }
+
   /** GFP_ATOMIC: takes a descriptor and writes the call into it, or gives `undefined`. */
   trySetup(spec: CallSpec): SlotIndex | undefined {
     return this.#hasWaiters ? undefined : this.#allocate(spec)

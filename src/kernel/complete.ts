@@ -61,8 +61,11 @@ export class Completer {
     const row = this.#memory.slot(slot)
     words[row + Slot.FAILED_STEP] = step
     words[row + Slot.FLAGS] = (words[row + Slot.FLAGS] ?? 0) | SlotFlag.USED_ALL
+    const retval = -Math.abs(error)
+    // Before the exec is told to be over: who waits for that asks why.
+    words[row + Slot.RETVAL] = retval
     this.execDone(slot, ExecState.FAILED)
-    this.umhComplete(slot, -Math.abs(error))
+    this.umhComplete(slot, retval)
   }
 
   /** Wakes an owner's event loop for another reason than a completed call. */

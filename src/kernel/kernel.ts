@@ -47,7 +47,7 @@ import { defineSysctls } from './proc/sysctls.js'
 import { ProcTree } from './proc/tree.js'
 import { ProcessCall, type ProcessEvents, type ProcessHost } from './process-call.js'
 import { firstSerial, type TreeKill } from './process-tree.js'
-import { run } from './run/run.js'
+import { type BlockingHelper, type RunHost, run } from './run/run.js'
 import type { Helper, RunOptions } from './run/types.js'
 import { ServiceDeath } from './service-death.js'
 import { makeServiceFolder, removeLeftFolders } from './service-folders.js'
@@ -194,10 +194,11 @@ export class Kernel implements AsyncDisposable {
   }
 
   get #closed(): boolean {
-    return (
-      this.#shutdown !== undefined ||
-      Atomics.load(this.#memory.words, this.#memory.control(Control.RUN_STATE)) !== RunState.RUNNING
-    )
+    return this.#shutdown !== undefined || !this.#running
+  }
+
+  get #running(): boolean {
+    return Atomics.load(this.#memory.words, this.#memory.control(Control.RUN_STATE)) === RunState.RUNNING
   }
 
   /** Resolves when the khelper threads that start at once are up. Calls need not wait for it: they wait in the queue. */
@@ -367,6 +368,11 @@ export class Kernel implements AsyncDisposable {
     return this.#state.disable(depth)
   }
 
+  /** @internal See `UsermodeHelperState.drain`. */
+  drain(timeout: number): Promise<(() => void) | undefined> {
+    return this.#state.drain(timeout)
+  }
+
   /** Lets helpers start again, however often they were disabled. */
   usermodehelperEnable(): Promise<void> {
     return this.#state.enable()
@@ -439,14 +445,38 @@ export class Kernel implements AsyncDisposable {
   ): Helper
   run(file: string | URL, args?: readonly string[], options?: RunOptions): Helper<string | Buffer>
   run(file: string | URL, args: readonly string[] = [], options: RunOptions = {}): Helper<string | Buffer> {
+    return this.#run(file, args, options, this.#closed, this.#state)
+  }
+
+  /**
+   * @internal The same for what belongs to an end, of the service or of something in it: also while calls in flight are
+   * waited for at a shutdown.
+   * @param disabled whether also while helpers are disabled
+   */
+  runAtEnd(file: string, args: readonly string[], options: RunOptions, disabled: boolean): BlockingHelper {
+    const state = this.#state
+    const counted = {
+      enter: () => state.enter() || disabled,
+      leave: () => state.leave(),
+    }
+    return this.#run(file, args, options, !this.#running || this.#caller.closed, counted)
+  }
+
+  #run(
+    file: string | URL,
+    args: readonly string[],
+    options: RunOptions,
+    closed: boolean,
+    state: RunHost['state'],
+  ): BlockingHelper {
     this.#home.prepare()
     const host = {
       caller: this.#caller,
-      state: this.#state,
+      state,
       pipes: this.#pipes,
       signaller: this.#signaller,
       scratch: this.#handle.scratch,
-      closed: this.#closed,
+      closed,
       watch: () => this.#home.watch(),
       killTree: (tree: TreeKill) => this.#killTree(tree),
       credentials: this.#credentials,

@@ -64,10 +64,27 @@ export class UsermodeHelperState {
     checkDepth(depth)
     if (depth === UMH_ENABLED) return -errno('EINVAL')
     await this.#writeDepth(depth)
-    const idle = () => Atomics.load(this.#words, this.#running) === 0
+    const idle = () => this.running === 0
     if ((await until(this.#words, this.#idle, idle, RUNNING_HELPERS_TIMEOUT)) > 0) return 0
     await this.setDisableDepth(UMH_ENABLED)
     return -errno('EAGAIN')
+  }
+
+  /**
+   * Lets no more helpers start, and waits for readers and for callers inside exec, of whom none holds it up for longer
+   * than the time: what the end of a service needs.
+   * @param timeout milliseconds for both together
+   * @returns lets helpers start again; undefined if they were disabled before
+   */
+  async drain(timeout: number): Promise<(() => void) | undefined> {
+    const enabled = Atomics.load(this.#words, this.#depth) === UMH_ENABLED
+    const left = await this.#writeDepth(UMH_DISABLED, timeout)
+    await until(this.#words, this.#idle, () => this.running === 0, left)
+    const enable = () => {
+      Atomics.store(this.#words, this.#depth, UMH_ENABLED)
+      announce(this.#words, this.#changed)
+    }
+    return enabled ? enable : undefined
   }
 
   /** Sets the state and wakes everyone who waits for it. */
@@ -140,12 +157,14 @@ export class UsermodeHelperState {
     await until(this.#words, this.#changed, taken, Number.POSITIVE_INFINITY)
   }
 
-  async #writeDepth(depth: DisableDepth): Promise<void> {
+  /** @returns milliseconds left, at least 1; or 0 if a reader has held the lock for all of them, and still does */
+  async #writeDepth(depth: DisableDepth, timeout = Number.POSITIVE_INFINITY): Promise<number> {
     const taken = () => Atomics.compareExchange(this.#words, this.#readers, 0, WRITER) === 0
-    await until(this.#words, this.#changed, taken, Number.POSITIVE_INFINITY)
+    const left = await until(this.#words, this.#changed, taken, timeout)
     Atomics.store(this.#words, this.#depth, depth)
-    Atomics.store(this.#words, this.#readers, 0)
+    if (left > 0) Atomics.store(this.#words, this.#readers, 0)
     announce(this.#words, this.#changed)
+    return left
   }
 }
 

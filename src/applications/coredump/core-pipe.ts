@@ -48,7 +48,8 @@ export async function pipeCore(
 
 /**
  * The same, but blocks this thread.
- * @param longest milliseconds that the program's end is waited for
+ * @param longest milliseconds from the call to the exec, and to the program's end where that is waited for, too
+ * @throws SystemError as above; ETIMEDOUT if it took longer
  */
 export function pipeCoreSync(
   kernel: Kernel,
@@ -57,21 +58,26 @@ export function pipeCoreSync(
   waits: boolean,
   longest: number,
 ): void {
+  const deadline = performance.now() + longest
   const program = programOf(argv)
   const stdin = filledFile(bytes)
-  let helper: Helper
+  let helper: Helper<string | Buffer>
   try {
-    helper = kernel.run(program, argv.slice(1), { ...options(argv, waits), stdin, encoding: 'utf8' })
+    const started = kernel.runAtEnd(program, argv.slice(1), { ...options(argv, waits), stdin }, false)
+    helper = started
     helper.catch(() => {})
-    // Waits for the exec.
-    if (helper.pid === undefined) throw notStarted(undefined, argv)
+    const retval = started.startedBy(deadline)
+    if (retval < 0) throw notStarted(retval, argv)
   } finally {
     closeSync(stdin)
   }
   if (!waits) return
   const word = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT))
-  const deadline = performance.now() + longest
-  while (helper.kill(0) && performance.now() < deadline) Atomics.wait(word, 0, 0, LOOK_MS)
+  while (helper.kill(0)) {
+    const left = deadline - performance.now()
+    if (left <= 0) throw notEnded(argv)
+    Atomics.wait(word, 0, 0, Math.min(LOOK_MS, left))
+  }
 }
 
 /** Linux looks for no program in PATH: a name without a slash is relative to where the service is. */
@@ -82,13 +88,17 @@ function programOf([program = '']: readonly string[]): string {
   return program.includes('/') ? program : `./${program}`
 }
 
-function notStarted(retval: number | undefined, argv: readonly string[]): SystemError {
-  const code = retval === undefined ? 'ENOEXEC' : (errnoName(retval) as ErrnoName)
-  return new SystemError(code, 'the program of kernel.core_pattern could not be started', {
+const notStarted = (retval: number, [path = '']: readonly string[]) =>
+  new SystemError(errnoName(retval) as ErrnoName, 'the program of kernel.core_pattern could not be started', {
     syscall: 'execve',
-    path: argv[0] ?? '',
+    path,
   })
-}
+
+const notEnded = ([path = '']: readonly string[]) =>
+  new SystemError('ETIMEDOUT', 'the program of kernel.core_pattern has not ended in time', {
+    syscall: 'wait4',
+    path,
+  })
 
 /** @throws EPIPE if nobody reads to the end */
 function written(stdin: Writable | null, bytes: Uint8Array): Promise<void> {

@@ -2,19 +2,21 @@
  * The orderly end of a service: orderly_poweroff and orderly_reboot as in Linux 6.17, kernel/reboot.c, where the machine
  * is the service's process.
  *
- *   command     kernel.poweroff_cmd, waited for until its exec. If that fails: with force the emergency end, else
- *               nothing has happened and the service goes on
+ *   drain       no more helpers start; up to 5 s, and no longer than the deadline, until no caller is inside exec
+ *   command     kernel.poweroff_cmd, which runs although helpers are disabled; waited for until its exec. If that fails
+ *               or is not over within the deadline: with force the emergency end, else helpers can start again, and the
+ *               service goes on
  *   listeners   one after the other, highest priority first, all within the deadline
- *   drain       no more helpers start; up to 5 s until no caller is inside exec
  *   shutdown    of the kernel, which its applications hear of
  *   exit        code 0, or that for a reboot
  *
- * That is Linux's order: the command is what begins it all, and must be run while helpers still can be.
+ * One such end runs at a time and the first that gets beyond its command is the last: the process goes with it.
  */
 import { writeSync } from 'node:fs'
 import { isMainThread } from 'node:worker_threads'
 import { UMH_WAIT_EXEC } from '../../kernel/constants.js'
 import { outOfRange, SystemError, unsupported, wrongType } from '../../kernel/errors.js'
+import { POWEROFF } from '../../kernel/helper-programs.js'
 import type { Kernel } from '../../kernel/kernel.js'
 import { readSysctl } from '../../kernel/proc/sysctls.js'
 import { type ErrnoName, errnoName } from '../../libc/errno.js'
@@ -26,13 +28,14 @@ import {
   RebootNotifiers,
 } from './notifiers.js'
 import { checkOptions, type RebootOptions } from './options.js'
+import { beginEnd } from './process-end.js'
 import { SignalHandlers } from './signals.js'
 import { startWatchdog } from './watchdog.js'
-import { WorkItem } from './work-item.js'
+import { OrderedWorkqueue, WorkItem } from './work-item.js'
 
 const ENVP = ['HOME=/', 'PATH=/sbin:/bin:/usr/sbin:/usr/bin']
 const COMMANDS = { poweroff: 'kernel/poweroff_cmd', reboot: 'khelper/reboot_cmd' } as const
-/** What `usermodehelperDisable` takes at most, and what the kernel's shutdown is given after it. */
+/** What callers inside exec have at most, as in `usermodehelperDisable`; and the kernel's shutdown. */
 const DRAIN_MS = 5_000
 const SHUTDOWN_MS = 5_000
 /** Longest wait that both setTimeout and Atomics.wait take. */
@@ -53,9 +56,10 @@ export class Reboot {
   constructor(kernel: Kernel) {
     if (!isMainThread) throw unsupported('only the main thread can end the service: call reboot() there')
     this.#kernel = kernel
+    const workqueue = new OrderedWorkqueue()
     this.#works = {
-      poweroff: new WorkItem(() => this.#run('poweroff', this.#force)),
-      reboot: new WorkItem(() => this.#run('reboot', true)),
+      poweroff: new WorkItem(workqueue, () => this.#run('poweroff', this.#force)),
+      reboot: new WorkItem(workqueue, () => this.#run('reboot', true)),
     }
     this.#signals = new SignalHandlers(
       () => void this.orderlyPoweroff(true),
@@ -162,34 +166,66 @@ export class Reboot {
 
   /** The work: gives what stood in the way of the command, or ends the process. */
   async #run(action: RebootAction, force: boolean): Promise<SystemError> {
-    const failed = await this.#runCommand(action)
-    if (failed !== undefined) {
-      if (!force) return failed
-      tellNow(`${failed.message}; ending at once`)
-      return this.emergency(this.#exitCodeOfForce(action))
-    }
-    // The other action's command was faster, and the process ends by that.
-    if (this.#ending) return new Promise(() => {})
-    this.#ending = true
-    // Holds the event loop open: a process that ends by itself meanwhile would end with another code.
-    setInterval(() => {}, LONGEST_MS)
     const { deadline, rebootExitCode } = this.#options
-    startWatchdog(Math.min(LONGEST_MS, deadline + DRAIN_MS + SHUTDOWN_MS + deadline))
+    const ended = beginEnd()
+    // Each step has the deadline or less: whoever is still at them after that and the deadline once more hangs.
+    const stopWatchdog = startWatchdog(Math.min(LONGEST_MS, DRAIN_MS + 3 * deadline + SHUTDOWN_MS))
+    // Holds the event loop open: a process that ends by itself meanwhile would end with another code.
+    const open = setInterval(() => {}, LONGEST_MS)
+    const enableHelpers = await this.#kernel.drain(Math.min(DRAIN_MS, deadline))
+    const failed = await this.#runCommand(action, enableHelpers !== undefined, deadline)
+    if (failed !== undefined) {
+      if (force) {
+        tellNow(`${failed.message}; ending at once`)
+        return this.emergency(this.#exitCodeOfForce(action))
+      }
+      enableHelpers?.()
+      clearInterval(open)
+      stopWatchdog()
+      void ended()
+      return failed
+    }
+    this.#ending = true
     await this.#notifiers.call(action, deadline)
-    // Its -EAGAIN after 5 s is ignored, as in Linux: who is still inside then is not waited for any longer.
-    await this.#kernel.usermodehelperDisable()
     await within(SHUTDOWN_MS, this.#kernel.shutdown())
-    return process.exit(action === 'reboot' ? rebootExitCode : 0)
+    // Others have watchdogs of their own.
+    stopWatchdog()
+    await ended()
+    return this.emergency(action === 'reboot' ? rebootExitCode : 0)
   }
 
-  async #runCommand(action: RebootAction): Promise<SystemError | undefined> {
+  /**
+   * @param disabled whether it is run although helpers are disabled
+   * @param deadline milliseconds until its exec has to be over
+   * @returns what stood in the way
+   */
+  async #runCommand(
+    action: RebootAction,
+    disabled: boolean,
+    deadline: number,
+  ): Promise<SystemError | undefined> {
     const name = COMMANDS[action]
     const command = readSysctl(this.#kernel, name)
     const argv = command.split(/[\t-\r ]+/).filter(word => word !== '')
     const [path] = argv
     if (path === undefined) return notStarted('EINVAL', name, command)
+    // It does nothing, for which no helper is needed that would have to find a descriptor and a khelper.
+    if (path === POWEROFF) return undefined
     try {
-      const retval = await this.#kernel.callUsermodehelper(path, argv, ENVP, UMH_WAIT_EXEC)
+      const { retval, aborted } = await this.#kernel.runAtEnd(
+        // As the kernel has it: nothing is looked for in PATH.
+        path.includes('/') ? path : `./${path}`,
+        argv.slice(1),
+        {
+          argv0: path,
+          env: ENVP,
+          wait: UMH_WAIT_EXEC,
+          signal: AbortSignal.timeout(deadline),
+          reject: false,
+        },
+        disabled,
+      )
+      if (aborted) return notStarted('ETIMEDOUT', name, path)
       if (retval === 0) return undefined
       return notStarted(errnoName(retval) as ErrnoName, name, path)
     } catch (cause) {

@@ -10,7 +10,8 @@ const SIGNALLED = 128
 export class SignalHandlers {
   readonly #first: () => void
   readonly #second: (exitCode: number) => void
-  readonly #registered = new Set<() => void>()
+  /** Each signal is listened to once for all of them that have it. */
+  readonly #registrations = new Set<ReadonlySet<NodeJS.Signals>>()
   #received = false
 
   /** @param second is given the exit code */
@@ -29,17 +30,24 @@ export class SignalHandlers {
         throw wrongValue('signals', `has a signal that no process can handle: ${signal}`)
       }
     }
-    for (const signal of signals) process.on(signal, this.#handle)
-    const remove = () => {
-      if (!this.#registered.delete(remove)) return
-      for (const signal of signals) process.off(signal, this.#handle)
-    }
-    this.#registered.add(remove)
-    return remove
+    const registration = new Set(signals)
+    for (const signal of registration) if (!this.#has(signal)) process.on(signal, this.#handle)
+    this.#registrations.add(registration)
+    return () => this.#remove(registration)
   }
 
   removeAll(): void {
-    for (const remove of this.#registered) remove()
+    for (const registration of this.#registrations) this.#remove(registration)
+  }
+
+  #remove(registration: ReadonlySet<NodeJS.Signals>): void {
+    if (!this.#registrations.delete(registration)) return
+    for (const signal of registration) if (!this.#has(signal)) process.off(signal, this.#handle)
+  }
+
+  #has(signal: NodeJS.Signals): boolean {
+    for (const registration of this.#registrations) if (registration.has(signal)) return true
+    return false
   }
 
   readonly #handle = (signal: NodeJS.Signals): void => {

@@ -5,17 +5,20 @@
 import { Worker } from 'node:worker_threads'
 
 const WAIT_THEN_KILL = `
-  const { workerData: milliseconds } = require('node:worker_threads')
-  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, milliseconds)
-  process.kill(process.pid, 'SIGKILL')`
+  const { workerData: { stopped, milliseconds } } = require('node:worker_threads')
+  if (Atomics.wait(stopped, 0, 0, milliseconds) === 'timed-out') process.kill(process.pid, 'SIGKILL')`
 
-/** @param milliseconds until it ends the process; the thread keeps no process alive and goes with it */
-export function startWatchdog(milliseconds: number): void {
+/**
+ * @param milliseconds until it ends the process; the thread keeps no process alive and goes with it
+ * @returns stops it
+ */
+export function startWatchdog(milliseconds: number): () => void {
+  const stopped = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT))
   try {
     const worker = new Worker(WAIT_THEN_KILL, {
       eval: true,
       name: 'reboot-watchdog',
-      workerData: milliseconds,
+      workerData: { stopped, milliseconds },
       // What the service was started with may not suit a thread.
       execArgv: [],
     })
@@ -23,5 +26,10 @@ export function startWatchdog(milliseconds: number): void {
     worker.unref()
   } catch {
     // There is no thread left to be had: the end goes its way without a watchdog.
+  }
+  return () => {
+    // Seen by a thread that comes up later, too.
+    Atomics.store(stopped, 0, 1)
+    Atomics.notify(stopped, 0)
   }
 }

@@ -1,28 +1,36 @@
 /**
- * A work item (struct work_struct): scheduled again while it waits for its turn it runs once, and it never runs
- * beside itself.
+ * Work that is done later, in its turn (struct work_struct, and an ordered workqueue).
  */
-export class WorkItem<Result> {
-  readonly #run: () => Promise<Result>
-  #pending: Promise<Result> | undefined
+
+/** Runs one work after the other: one that never ends is the last. */
+export class OrderedWorkqueue {
   #last: Promise<unknown> = Promise.resolve()
 
-  constructor(run: () => Promise<Result>) {
+  /** @returns what the work gives */
+  queue<Result>(run: () => Promise<Result>): Promise<Result> {
+    const next = this.#last.then(run)
+    this.#last = next.catch(() => {})
+    return next
+  }
+}
+
+/** Scheduled again while it waits for its turn it runs once. */
+export class WorkItem<Result> {
+  readonly #workqueue: OrderedWorkqueue
+  readonly #run: () => Promise<Result>
+  #pending: Promise<Result> | undefined
+
+  constructor(workqueue: OrderedWorkqueue, run: () => Promise<Result>) {
+    this.#workqueue = workqueue
     this.#run = run
   }
 
   /** @returns what the run gives that this call has asked for */
   schedule(): Promise<Result> {
-    this.#pending ??= this.#next()
-    return this.#pending
-  }
-
-  #next(): Promise<Result> {
-    const next = this.#last.then(() => {
+    this.#pending ??= this.#workqueue.queue(() => {
       this.#pending = undefined
       return this.#run()
     })
-    this.#last = next.catch(() => {})
-    return next
+    return this.#pending
   }
 }

@@ -9,7 +9,16 @@ import { type Captured, takeCaptured } from '../captured.js'
 import { UMH_NO_WAIT, UMH_WAIT_PROC } from '../constants.js'
 import { type CredentialDirectories, withDirectory } from '../credential-directories.js'
 import { shutDown, unsupported } from '../errors.js'
-import { Process, type ProcessIndex, Slot, SlotFlag, type SlotIndex, Step, Waiter } from '../memory.js'
+import {
+  ExecState,
+  Process,
+  type ProcessIndex,
+  Slot,
+  SlotFlag,
+  type SlotIndex,
+  Step,
+  Waiter,
+} from '../memory.js'
 import { startOf, type TreeKill } from '../process-tree.js'
 import type { Signaller } from '../signaller.js'
 import type { StdinPipes } from '../stdin-pipe.js'
@@ -28,7 +37,7 @@ const BLOCKED_LOOK_MS = 20
 /** What `run` needs of its kernel. */
 export interface RunHost {
   readonly caller: Caller
-  readonly state: UsermodeHelperState
+  readonly state: Pick<UsermodeHelperState, 'enter' | 'leave'>
   readonly pipes: StdinPipes
   readonly signaller: Signaller
   readonly scratch: string | undefined
@@ -40,13 +49,23 @@ export interface RunHost {
   killTree(tree: TreeKill): boolean
 }
 
+/** What a thread that blocks, and whose event loop may never turn again, has of a helper. */
+export interface BlockingHelper extends Helper<string | Buffer> {
+  /**
+   * Blocks this thread until the exec is over; withdraws a call that no khelper has taken up in time.
+   * @param deadline in the time of `performance.now()`
+   * @returns 0, `-errno` if the program was not started, -ETIMEDOUT if it was withdrawn
+   */
+  startedBy(deadline: number): number
+}
+
 /** Starts a program; see `Kernel.run`. */
 export function run(
   host: RunHost,
   file: string | URL,
   args: readonly string[],
   options: RunOptions,
-): Helper<string | Buffer> {
+): BlockingHelper {
   if (host.closed) throw shutDown()
   const checked = checkArguments(file, args, options)
   if (checked.settings !== undefined && host.caller.libc === undefined) {
@@ -57,7 +76,7 @@ export function run(
 }
 
 /** The awaitable handle. */
-class RunningHelper extends Promise<RunResult<string | Buffer>> implements Helper<string | Buffer> {
+class RunningHelper extends Promise<RunResult<string | Buffer>> implements BlockingHelper {
   readonly #call: RunCall
 
   static override get [Symbol.species](): PromiseConstructor {
@@ -75,6 +94,10 @@ class RunningHelper extends Promise<RunResult<string | Buffer>> implements Helpe
 
   get pid(): number | undefined {
     return this.#call.pid
+  }
+
+  startedBy(deadline: number): number {
+    return this.#call.startedBy(deadline)
   }
 
   get stdin(): Writable | null {
@@ -105,6 +128,8 @@ class RunCall implements Ending, DescriptorWaiter {
   #spec: DescriptorWaiter['spec'] | undefined
   #slot: SlotIndex | undefined
   #pid: number | undefined
+  /** What has become of it, when it has ended. */
+  #retval = 0
   #process: { readonly index: number; readonly generation: number } | undefined
   #ended = false
   #timedOut = false
@@ -268,6 +293,7 @@ class RunCall implements Ending, DescriptorWaiter {
 
   #finish(outcome: Outcome, captured: Captured): void {
     this.#ended = true
+    this.#retval = outcome.retval
     this.#settled()
     this.#releaseKeys(undefined)
     if (outcome.retval < 0) this.stdio?.abandon()
@@ -352,26 +378,29 @@ class RunCall implements Ending, DescriptorWaiter {
   #send(signal: number, final: boolean): boolean {
     const { caller, signaller } = this.#host
     const { memory } = caller
-    if (this.#slot === undefined) {
-      if (this.#ended) return this.#process !== undefined && signaller.signal(this.#process, signal)
-      caller.withdraw(this)
-      this.#withdraw(signal)
-      return true
+    if (this.#ended) return this.#process !== undefined && signaller.signal(this.#process, signal)
+    if (final && this.#slot !== undefined) {
+      Atomics.store(memory.words, memory.slot(this.#slot) + Slot.KILLED, 1)
     }
+    if (signal !== 0 && this.#takeBack(signal)) return true
+    if (this.#slot === undefined) return true
     const row = memory.slot(this.#slot)
-    if (final) Atomics.store(memory.words, row + Slot.KILLED, 1)
-    if (signal !== 0 && cancelWork(memory, this.#slot)) {
-      this.#withdrawnBy = signal
-      return true
-    }
     return signaller.signalCall(this.#slot, signal, () => this.#awaitExec(row))
   }
 
-  /** Still without a descriptor: ends here. */
-  #withdraw(signal: number): void {
+  /** Withdraws a call that no khelper has taken up. @returns whether that was so */
+  #takeBack(signal: number): boolean {
+    const { caller } = this.#host
+    if (this.#slot !== undefined) {
+      if (!cancelWork(caller.memory, this.#slot)) return false
+      this.#withdrawnBy = signal
+      return true
+    }
+    caller.withdraw(this)
     this.#withdrawnBy = signal
     this.stdio?.discard()
     this.#finish(noOutcome(errno('ECANCELED'), Step.NONE), NOTHING)
+    return true
   }
 
   /** Keeps what is asked for after the descriptor is gone. */
@@ -380,6 +409,7 @@ class RunCall implements Ending, DescriptorWaiter {
     const row = this.#host.caller.memory.slot(slot)
     const pid = words[row + Slot.PID] ?? 0
     this.#pid = pid === 0 ? undefined : pid
+    this.#retval = words[row + Slot.RETVAL] ?? 0
     const process = words[row + Slot.PROCESS] ?? 0
     const waited = (this.#args.wait & UMH_WAIT_PROC) !== 0
     if (process > 0 && !waited) {
@@ -388,19 +418,39 @@ class RunCall implements Ending, DescriptorWaiter {
   }
 
   get pid(): number | undefined {
-    const { caller } = this.#host
-    while (this.#slot === undefined && !this.#ended) {
-      caller.sleep(BLOCKED_LOOK_MS)
-      this.#host.watch()
-    }
+    this.#awaitStart(Number.POSITIVE_INFINITY)
     if (this.#slot === undefined) return this.#pid
-    const row = caller.memory.slot(this.#slot)
-    this.#awaitExec(row)
-    const pid = caller.memory.words[row + Slot.PID] ?? 0
+    const { memory } = this.#host.caller
+    const pid = memory.words[memory.slot(this.#slot) + Slot.PID] ?? 0
     return pid === 0 ? undefined : pid
   }
 
-  #awaitExec(row: number): void {
-    awaitExec(this.#host.caller.memory, row, () => this.#host.watch())
+  startedBy(deadline: number): number {
+    const { memory } = this.#host.caller
+    if (!this.#awaitStart(deadline)) {
+      if (this.#takeBack(SIGKILL)) return -errno('ETIMEDOUT')
+      // A khelper has just taken it up: it is at the exec, and may be using the caller's descriptors.
+      this.#awaitStart(Number.POSITIVE_INFINITY)
+    }
+    if (this.#slot === undefined) return Math.min(0, this.#retval)
+    const row = memory.slot(this.#slot)
+    if (Atomics.load(memory.words, row + Slot.EXEC) !== ExecState.FAILED) return 0
+    return memory.words[row + Slot.RETVAL] ?? 0
+  }
+
+  /** Blocks this thread until the exec is over. @returns whether it is, by then */
+  #awaitStart(deadline: number): boolean {
+    const { caller } = this.#host
+    while (this.#slot === undefined && !this.#ended) {
+      const left = deadline - performance.now()
+      if (left <= 0) return false
+      caller.sleep(Math.min(BLOCKED_LOOK_MS, left))
+      this.#host.watch()
+    }
+    return this.#slot === undefined || this.#awaitExec(caller.memory.slot(this.#slot), deadline)
+  }
+
+  #awaitExec(row: number, deadline = Number.POSITIVE_INFINITY): boolean {
+    return awaitExec(this.#host.caller.memory, row, () => this.#host.watch(), deadline - performance.now())
   }
 }

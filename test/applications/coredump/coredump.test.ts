@@ -122,7 +122,7 @@ for (const launcher of ['posix_spawn', 'child_process'] as const) {
         const dump = await coredump(kernel).dumpReport({ comm: 'x', report: 'text' })
         assert.deepEqual([pattern, dump.dumped, codeOf(dump)], [pattern, false, code])
         const sync = coredump(kernel).dumpReportSync({ comm: 'x', report: 'text' })
-        assert.equal(sync.dumped, false, pattern)
+        assert.deepEqual([pattern, sync.dumped, codeOf(sync)], [pattern, false, code])
       }
     })
 
@@ -394,6 +394,59 @@ describe('the service’s own end', () => {
     )
     assert.ok(existsSync(file))
     assert.match(readFileSync(`${program}.there`, 'utf8'), /^\/proc\/\d+\n$/)
+  })
+
+  /** Says what became of the dump of the service, which then has to die whatever holds the program up. */
+  const TOLD = `import { subscribe } from 'node:diagnostics_channel'
+       import { writeSync } from 'node:fs'
+       subscribe('khelper:coredump', ({ dumped, error }) => writeSync(1, dumped + ' ' + error?.code))
+       const state = async held => { while (!held(kernel.stats())) await new Promise(setImmediate) }`
+
+  for (const limit of [0, 1]) {
+    test(`every descriptor is taken, core_pipe_limit ${limit}: dies when the time is over`, () => {
+      const { status, stdout, stderr } = end(
+        `descriptors-${limit}`,
+        `${TOLD}
+         const small = boot({ khelpers: 1, descriptors: 1 })
+         small.run('sleep', ['60']).catch(() => {})
+         const set = (name, value) => small.proc.write('/proc/sys/kernel/' + name, value)
+         set('core_pattern', '|/bin/true')\nset('core_pipe_limit', '${limit}')
+         coredump(small).onUncaughtException({ longest: 50 })
+         throw new Error('the last')`,
+      )
+      assert.deepEqual([status, stdout], [1, 'false ETIMEDOUT'])
+      assert.match(stderr, /the last/)
+    })
+  }
+
+  test('every khelper is held by an in-thread helper: dies when the time is over', () => {
+    const { status, stdout, stderr } = end(
+      'khelpers',
+      `${TOLD}
+       sysctl('core_pattern', '|/bin/true')
+       coredump(kernel).onUncaughtException({ longest: 50 })
+       const endless = '${inThreadHelper('export default () => new Promise(() => {})')}'
+       for (let count = 0; count < 40; count += 1) kernel.run(endless).catch(() => {})
+       // As many threads as may be added, and calls that wait for another.
+       await state(({ queued, khelpers }) => khelpers + queued === 40 && khelpers === 33)
+       throw new Error('the last')`,
+    )
+    assert.deepEqual([status, stdout], [1, 'false ETIMEDOUT'])
+    assert.match(stderr, /the last/)
+  })
+
+  test('a handler that does not end with core_pipe_limit 1: dies when the time is over', () => {
+    const go = temporary('never-ends')
+    const { program } = handler(`while ! [ -e ${go} ]; do /bin/sleep 0.01; done`)
+    const { status, stdout } = end(
+      'never-ends',
+      `${TOLD}
+       sysctl('core_pattern', '|${program}')\nsysctl('core_pipe_limit', '1')
+       coredump(kernel).onUncaughtException({ longest: 500 })
+       throw new Error('the last')`,
+    )
+    writeFileSync(go, '')
+    assert.deepEqual([status, stdout], [1, 'false ETIMEDOUT'])
   })
 
   test('to a file; a folder that is not there changes nothing', () => {

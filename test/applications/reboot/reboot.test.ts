@@ -30,6 +30,8 @@ function start(source: string): ChildProcess {
      const kernel = boot({ khelpers: 1 })
      const sysctl = (name, value) => kernel.proc.write('/proc/sys/' + name, value)
      const open = setInterval(() => {}, 2 ** 30)
+     // What a busy machine takes to start a program is not what these tests are about.
+     reboot(kernel, { deadline: 30_000 })
      process.on('exit', code => say('exit ' + code))
      ${source}`,
   )
@@ -63,22 +65,32 @@ async function* on(child: ChildProcess): AsyncGenerator<[string]> {
 }
 
 describe('orderlyPoweroff', { concurrency: true }, () => {
-  test('the command, the listeners by priority, the drain, the kernel’s shutdown, exit code 0', async () => {
+  test('the drain, the command, the listeners by priority, the kernel’s shutdown, exit code 0', async () => {
+    const out = temporary('order.out')
+    const command = write('order.sh', `#!/bin/sh\n/bin/mv ${out} ${out}.seen\n`, 0o755)
     const { code, lines, stderr } = await end(`
+      import { existsSync, writeFileSync } from 'node:fs'
+      sysctl('kernel/poweroff_cmd', '${command}')
       reboot(kernel).registerRebootNotifier(() => say('default'))
       reboot(kernel).registerRebootNotifier(async ({ action, signal }) => {
         say('high ' + action + ' ' + signal.aborted)
-        // The command has been started, and helpers still can be.
         say('helper ' + await kernel.callUsermodehelper('/bin/true', ['true'], [], 2))
+        // It has found what the helper that was in flight has left.
+        while (!existsSync('${out}.seen')) await new Promise(setImmediate)
       }, { priority: 10 })
       reboot(kernel).registerRebootNotifier(() => say('default, later'))
       reboot(kernel).registerRebootNotifier(() => say('low'), { priority: -1 })
       reboot(kernel).registerRebootNotifier(() => say('taken back'))()
       kernel.onShutdown(async () => say('shutdown ' + await kernel.usermodehelperReadTrylock()))
-      await reboot(kernel).orderlyPoweroff()`)
+      const script = ': > ${out}.begun; while ! [ -e ${out}.go ]; do /bin/sleep 0.01; done; : > ${out}'
+      kernel.callUsermodehelper('/bin/sh', ['sh', '-c', script], [], 2).then(() => say('in flight'))
+      while (!existsSync('${out}.begun')) await new Promise(setImmediate)
+      reboot(kernel).orderlyPoweroff()
+      setImmediate(() => writeFileSync('${out}.go', ''))`)
     assert.deepEqual(lines, [
+      'in flight',
       'high poweroff false',
-      'helper 0',
+      'helper -16',
       'default',
       'default, later',
       'low',
@@ -188,22 +200,107 @@ describe('orderlyPoweroff', { concurrency: true }, () => {
     assert.deepEqual(lines, ['true', 'true', 'exit 0'])
   })
 
-  test('helpers are disabled: the command cannot be started, EBUSY', async () => {
+  test('helpers had been disabled: the command cannot be started, EBUSY, and they stay so', async () => {
     const { lines } = await end(`
+      sysctl('kernel/poweroff_cmd', '/bin/true')
       await kernel.usermodehelperDisable()
       say((await reboot(kernel).orderlyPoweroff()).code)
+      say(await kernel.usermodehelperReadTrylock())
       await kernel.usermodehelperEnable()
       reboot(kernel).orderlyPoweroff()`)
-    assert.deepEqual(lines, ['EBUSY', 'exit 0'])
+    assert.deepEqual(lines, ['EBUSY', '-11', 'exit 0'])
+  })
+
+  test('the default command needs neither khelper nor helpers: a kernel that is shut down ends in order', async () => {
+    const { lines } = await end(`
+      reboot(kernel).registerRebootNotifier(() => say('listener'))
+      await kernel.shutdown()
+      reboot(kernel).orderlyPoweroff()`)
+    assert.deepEqual(lines, ['listener', 'exit 0'])
   })
 
   test('the kernel has been shut down: not started; with force the process still ends', async () => {
     const { code, lines } = await end(`
+      sysctl('kernel/poweroff_cmd', '/bin/true')
       const room = reboot(kernel)
       await kernel.shutdown()
       say((await room.orderlyPoweroff()).code)
       await room.orderlyPoweroff(true)`)
     assert.deepEqual([code, lines], [1, ['ECANCELED', 'exit 1']])
+  })
+})
+
+describe('nothing is free for the command', { concurrency: true }, () => {
+  /** A kernel whose one descriptor is taken for as long as the service lives, or until it is aborted. */
+  const TAKEN = `
+    const full = boot({ khelpers: 1, descriptors: 1 })
+    const taken = new AbortController()
+    const held = full.run('sleep', ['60'], { signal: taken.signal, killSignal: 'SIGKILL', reject: false })
+    await Promise.all([kernel.ready, full.ready])
+    const room = reboot(full, { deadline: 50 })
+    room.registerRebootNotifier(() => say('listener'))`
+
+  test('the default command does not need it', async () => {
+    const { code, lines } = await end(`${TAKEN}\nroom.orderlyPoweroff()`)
+    assert.deepEqual([code, lines], [0, ['listener', 'exit 0']])
+  })
+
+  test('all khelpers are held by in-thread helpers: neither does it then', async () => {
+    const endless = inThreadHelper('export default () => new Promise(() => {})')
+    const { code, lines } = await end(`
+      const room = reboot(kernel, { deadline: 50 })
+      room.registerRebootNotifier(() => say('listener'))
+      for (let count = 0; count < 40; count += 1) kernel.run('${endless}').catch(() => {})
+      room.orderlyPoweroff(true)`)
+    assert.deepEqual([code, lines], [0, ['listener', 'exit 0']])
+  })
+
+  test('a command that is not started in time is withdrawn: without force the service goes on', async () => {
+    const out = temporary('late.out')
+    const command = write('late.sh', `#!/bin/sh\n: > ${out}\n`, 0o755)
+    const { code, lines } = await end(`
+      import { existsSync, readdirSync } from 'node:fs'
+      ${TAKEN}
+      full.proc.write('/proc/sys/kernel/poweroff_cmd', '${command}')
+      const threads = () => readdirSync('/proc/self/task').length
+      const before = threads()
+      say((await room.orderlyPoweroff()).code)
+      while (threads() > before) await new Promise(resolve => setTimeout(resolve, 5))
+      say('the watchdog has gone')
+      taken.abort()
+      await held
+      say('helper ' + await full.callUsermodehelper('/bin/true', ['true'], [], 2) + ' ' + existsSync('${out}'))
+      process.exit()`)
+    assert.deepEqual([code, lines], [0, ['ETIMEDOUT', 'the watchdog has gone', 'helper 0 false', 'exit 0']])
+  })
+
+  test('with force the process ends at once when the time is over', async () => {
+    const { code, lines, stderr } = await end(`
+      ${TAKEN}
+      full.proc.write('/proc/sys/kernel/poweroff_cmd', '/bin/true')
+      room.orderlyPoweroff(true)`)
+    assert.deepEqual([code, lines], [1, ['exit 1']])
+    assert.match(stderr, /ETIMEDOUT/)
+  })
+
+  test('a (true) that comes behind a (false) that waits forces', async () => {
+    const { code, lines } = await end(`
+      ${TAKEN}
+      full.proc.write('/proc/sys/kernel/poweroff_cmd', '/bin/true')
+      room.orderlyPoweroff(false).then(({ code }) => say(code))
+      await Promise.resolve()
+      room.orderlyPoweroff(true)`)
+    assert.deepEqual([code, lines], [1, ['ETIMEDOUT', 'exit 1']])
+  })
+
+  test('somebody holds helpers enabled for ever: not longer than the deadline', async () => {
+    const { code, lines } = await end(`
+      say(await kernel.usermodehelperReadTrylock())
+      reboot(kernel, { deadline: 50 }).registerRebootNotifier(async () => {
+        say('helper ' + await kernel.callUsermodehelper('/bin/true', ['true'], [], 2))
+      })
+      reboot(kernel).orderlyPoweroff()`)
+    assert.deepEqual([code, lines], [0, ['0', 'helper -16', 'exit 0']])
   })
 })
 
@@ -317,6 +414,61 @@ describe('signals', { concurrency: true }, () => {
     child.kill('SIGINT')
     const { code, lines } = await ended
     assert.deepEqual([code, lines], [130, ['up', 'listener', 'exit 130']])
+  })
+
+  test('listened to more than once, the first is still in order', async () => {
+    const child = start(`
+      reboot(kernel).onSignals()
+      reboot(kernel).onSignals(['SIGTERM', 'SIGTERM'])()
+      reboot(kernel).onSignals(['SIGTERM', 'SIGTERM'])
+      reboot(kernel).registerRebootNotifier(() => say('listener'))
+      say('up ' + process.listenerCount('SIGTERM'))`)
+    const ended = end(child)
+    await said(child, 'up 1')
+    child.kill('SIGTERM')
+    const { code, lines } = await ended
+    assert.deepEqual([code, lines], [0, ['up 1', 'listener', 'exit 0']])
+  })
+
+  for (const [step, reached] of [
+    ['drain', "kernel.run('sh', ['-c', 'sleep 0.5']).catch(() => {})\nreboot(kernel).orderlyReboot()"],
+    [
+      'shutdown',
+      `kernel.onShutdown(() => new Promise(resolve => setTimeout(resolve, 500)))
+       reboot(kernel).orderlyReboot()`,
+    ],
+  ] as const) {
+    test(`a first signal during the ${step} of a reboot changes nothing`, async () => {
+      const { code, stderr } = await end(`
+        reboot(kernel).onSignals()
+        ${step === 'drain' ? '' : "kernel.onShutdown(() => process.kill(process.pid, 'SIGTERM'))"}
+        process.on('SIGTERM', () => say('heard'))
+        ${reached}
+        ${step === 'drain' ? "setImmediate(() => process.kill(process.pid, 'SIGTERM'))" : ''}`)
+      assert.deepEqual([code, stderr], [133, ''])
+    })
+  }
+
+  test('two kernels: neither takes the process from the other’s listeners', async () => {
+    const child = start(`
+      const other = boot({ khelpers: 1 })
+      reboot(kernel).onSignals()
+      reboot(other).onSignals()
+      reboot(other).registerRebootNotifier(async () => {
+        // The first has come to its end by then.
+        while (!gone) await new Promise(setImmediate)
+        await new Promise(resolve => setTimeout(resolve, 50))
+        say('listener')
+      })
+      let gone = false
+      const { shutdown } = kernel
+      kernel.shutdown = () => shutdown.call(kernel).finally(() => { gone = true })
+      say('up')`)
+    const ended = end(child)
+    await said(child, 'up')
+    child.kill('SIGTERM')
+    const { code, lines } = await ended
+    assert.deepEqual([code, lines], [0, ['up', 'listener', 'exit 0']])
   })
 
   test('a first signal with a command that cannot be started ends it by force', async () => {
