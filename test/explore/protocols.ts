@@ -1082,6 +1082,101 @@ export const handOff: Protocol = {
         }
       },
     },
+    {
+      name: '3 threads, a caller that awaits and gives up, a khelper, the reaper: one result, one cleanup, one slot',
+      options: { preemptions: 2 },
+      large: true,
+      scenario: ({
+        memory: layout,
+        complete,
+        doorbell,
+        caller,
+        umh,
+        state,
+        pipes,
+        credentials,
+        constants,
+      }) => {
+        const { Slot, SlotState, ExecState } = layout
+        const memory = layout.Memory.create({ descriptors: 2, pages: 1, khelpers: 1 })
+        const reaper = new doorbell.Doorbell(
+          memory.buffer,
+          memory.byteOffset(memory.control(layout.Control.REAPER_DOORBELL)),
+        )
+        let cleanups = 0
+        let retval: number | undefined
+        let running = -1
+        let over = 0
+        const ended = new Int32Array(new SharedArrayBuffer(4))
+        const calls = new caller.Caller(
+          memory,
+          undefined,
+          () => {},
+          () => false,
+        )
+        const usermode = new state.UsermodeHelperState(memory, calls.owner)
+        const helpers = new umh.UsermodeHelper(
+          calls,
+          usermode,
+          new pipes.StdinPipes(undefined, '/nowhere'),
+          new credentials.CredentialDirectories(),
+          () => {},
+          () => false,
+        )
+        return {
+          threads: [
+            async () => {
+              const controller = new AbortController()
+              const cleanup = () => {
+                cleanups += 1
+              }
+              const info = helpers.setup('/bin/true', ['true'], [], constants.GFP_ATOMIC, { cleanup })
+              const wait = constants.UMH_WAIT_PROC | constants.UMH_KILLABLE
+              const result = helpers.exec(info, wait, { signal: controller.signal })
+              over = Atomics.load(ended, 0)
+              controller.abort()
+              retval = await result
+              await calls.idle()
+              running = usermode.running
+            },
+            () => {
+              const completer = new complete.Completer(memory)
+              let taken = memory.queue.pop()
+              while (taken === undefined) {
+                memory.idleKhelpers.sleep(0, () => memory.queue.size > 0)
+                taken = memory.queue.pop()
+              }
+              Atomics.compareExchange(
+                memory.words,
+                memory.slot(taken) + Slot.STATE,
+                SlotState.QUEUED,
+                SlotState.EXECUTING,
+              )
+              completer.execDone(taken, ExecState.STARTED)
+              memory.launches.push(taken)
+              reaper.ring()
+            },
+            () => {
+              const completer = new complete.Completer(memory)
+              let last = memory.launches.pop()
+              while (last === undefined) {
+                reaper.sleep(() => memory.launches.size > 0)
+                last = memory.launches.pop()
+              }
+              completer.umhComplete(last, 256)
+              Atomics.store(ended, 0, 1)
+            },
+          ],
+          check() {
+            if (over === 1 && retval !== 256) throw new Error('it had ended before anybody gave up')
+            if (retval !== 256 && retval !== -512) throw new Error(`retval ${retval}`)
+            if (cleanups !== 1) throw new Error(`${cleanups} cleanups`)
+            if (running !== 0) throw new Error(`${running} inside exec`)
+            if (memory.slots.available !== 2) throw new Error(`${memory.slots.available} slots are free`)
+          },
+        }
+      },
+    },
   ],
   mutants: [
     {
