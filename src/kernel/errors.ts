@@ -11,6 +11,7 @@ type Codes =
   | 'ERR_OUT_OF_RANGE'
   | 'ERR_UNKNOWN_CREDENTIAL'
   | 'ERR_KHELPER_SHUT_DOWN'
+  | 'ERR_KHELPER_ATTACHED'
   | 'ERR_KHELPER_INFO_USED'
   | 'ERR_KHELPER_UNSUPPORTED'
 
@@ -49,6 +50,14 @@ export const unknownCredential = (kind: 'User' | 'Group', name: string) =>
 
 export const shutDown = () =>
   withCode(new Error('The kernel has been shut down; boot() gives a new one'), 'ERR_KHELPER_SHUT_DOWN')
+
+export const isAttached = () =>
+  withCode(
+    new Error(
+      'This thread is attached to a kernel that another thread has booted: ask there, or over its socket (boot({ socket }), khelper/system-calls)',
+    ),
+    'ERR_KHELPER_ATTACHED',
+  )
 
 export const infoUsed = (path: string | null) =>
   withCode(
@@ -213,7 +222,7 @@ export function launchMessage(error: number, step: number, path: string, cwd: st
     case -errno('EMFILE'):
       return `${name}: no file descriptor left to start ${path}; raise the limit (ulimit -n) or run fewer helpers at once`
     case -errno('EAGAIN'):
-      return `${name}: no process left to start ${path}; raise the limit (ulimit -u) or run fewer helpers at once`
+      return `${name}: no process left to start ${path}; raise the limit (ulimit -u) or what the kernel may have running (boot({ descriptors })), or run fewer helpers at once`
     case -errno('ENOMEM'):
       return `${name}: no memory left to start ${path}`
     case -errno('EBUSY'):

@@ -11,7 +11,7 @@ import { Doorbell } from '../atomics-sync/index.js'
 import { asFd, EPOLLIN, errnoName, type Libc, loadLibc } from '../libc/index.js'
 import type { CallSpec } from './call-spec.js'
 import { Caller } from './caller.js'
-import { ALL_CAPABILITIES, limitMask, readMasks } from './capability-masks.js'
+import { limitMask, readMasks } from './capability-masks.js'
 import { Completer } from './complete.js'
 import {
   type DisableDepth,
@@ -214,6 +214,11 @@ export class Kernel implements AsyncDisposable {
   /** How programs are started, and why so. */
   get launcher(): LauncherInfo {
     return this.#handle.launcher
+  }
+
+  /** Whether another thread has booted it: what it keeps beside calls (modules, keys, values by path) is that thread's. */
+  get attached(): boolean {
+    return this.#home instanceof AttachedHome
   }
 
   /** For other threads of this process to `attach` to this kernel. */
@@ -815,7 +820,7 @@ function makeScratch(): string {
 
 function checkMask(mask: unknown, name: string): bigint {
   if (typeof mask !== 'bigint') throw wrongType(name, 'of type bigint', mask)
-  if (mask < 0n || mask > ALL_CAPABILITIES) throw outOfRange(name, 'a set of 64 bits', mask)
+  if (BigInt.asUintN(64, mask) !== mask) throw outOfRange(name, 'a set of 64 bits', mask)
   return mask
 }
 

@@ -6,9 +6,6 @@ import { readdirSync, readFileSync } from 'node:fs'
 export const openFds = (): number => readdirSync('/proc/self/fd').length
 export const threads = (): number => readdirSync('/proc/self/task').length
 
-/** Mappings of this process' address space, of which Linux lets it have 65 530. */
-export const mappings = (): number => readFileSync('/proc/self/maps', 'utf8').split('\n').length - 1
-
 /** Children of this process that nobody has reaped. */
 export function zombies(): number {
   let count = 0

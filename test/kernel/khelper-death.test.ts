@@ -8,7 +8,7 @@ import { boot, type KhelperDeath } from '../../src/index.js'
 import { UMH_WAIT_PROC } from '../../src/kernel/constants.js'
 import { Khelper, type KhelperIndex, Memory } from '../../src/kernel/memory.js'
 import { errno } from '../../src/libc/index.js'
-import { eventually, mappings, openFds, threads, zombies } from '../helpers/resources.js'
+import { eventually, openFds, threads, zombies } from '../helpers/resources.js'
 import { inThreadHelper, temporary } from '../helpers/temporary.js'
 
 test('khelpers that die again and again under load: every call ends, with its result or an error', async () => {
@@ -41,23 +41,6 @@ test('khelpers that die again and again under load: every call ends, with its re
   await kernel.shutdown()
   await eventually('every descriptor is closed', () => openFds() <= before.fds)
   await eventually('every thread has gone', () => threads() <= before.threads)
-})
-
-test('khelpers that are ended give back the memory that their FFI has mapped', async () => {
-  await using kernel = boot({ khelpers: 1 })
-  const killer = inThreadHelper('export default () => { for (;;); }')
-  const end = async (times: number) => {
-    for (let time = 0; time < times; time += 1) {
-      // The next khelper is up, with its FFI loaded, before it is ended.
-      await kernel.run('/bin/true')
-      await kernel.run(killer, [], { timeout: 20, reject: false })
-    }
-  }
-  await end(10)
-  const before = mappings()
-  await end(30)
-  // One in each thread would be 30. V8 and malloc map and unmap by themselves, but not with every thread.
-  assert.ok(mappings() - before < 30, `${mappings() - before} more`)
 })
 
 test('a khelper that is ended from outside while it launches programs', async () => {

@@ -14,7 +14,8 @@ const ENVIRONMENT = ['HOME=/', 'PATH=/sbin:/bin:/usr/sbin:/usr/bin']
 interface Work {
   readonly path: string
   scheduled: NodeJS.Immediate | undefined
-  running: boolean
+  /** Under way. */
+  telling: Promise<void> | undefined
 }
 
 export class ReleaseAgent {
@@ -44,26 +45,28 @@ export class ReleaseAgent {
 
   /** Schedules the work of a group that has been released. */
   schedule(group: object, path: string): void {
-    const work = this.#work.get(group) ?? { path, scheduled: undefined, running: false }
+    const work = this.#work.get(group) ?? { path, scheduled: undefined, telling: undefined }
     this.#work.set(group, work)
     work.scheduled ??= setImmediate(() => this.#begin(group, work))
   }
 
-  /** Begins at once what is scheduled. */
-  flush(): void {
-    for (const [group, work] of this.#work) {
-      if (work.scheduled !== undefined) this.#begin(group, work)
+  /** Begins at once what is scheduled. @returns resolves when all programs have been started, or have not */
+  async flush(): Promise<void> {
+    while (this.#work.size > 0) {
+      for (const [group, work] of this.#work) {
+        if (work.scheduled !== undefined) this.#begin(group, work)
+      }
+      await Promise.all([...this.#work.values()].map(work => work.telling))
     }
   }
 
   #begin(group: object, work: Work): void {
     // A work item runs once at a time: it is begun again when it ends.
-    if (work.running) return
+    if (work.telling !== undefined) return
     clearImmediate(work.scheduled)
     work.scheduled = undefined
-    work.running = true
-    void this.#tell(work.path).finally(() => {
-      work.running = false
+    work.telling = this.#tell(work.path).finally(() => {
+      work.telling = undefined
       if (work.scheduled !== undefined) this.#begin(group, work)
       else this.#work.delete(group)
     })

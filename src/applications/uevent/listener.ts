@@ -49,7 +49,9 @@ export class UeventListener implements AsyncIterableIterator<ReceivedUevent> {
   readonly #options: ListenOptions
   readonly #capacity: number
   readonly #left: (listener: UeventListener) => void
-  readonly #events: Uevent[] = []
+  /** What waits begins at `#first`: taking the first of a long array moves all others. */
+  #events: Uevent[] = []
+  #first = 0
   readonly #readers: Reader[] = []
   #lost = 0
   #ended = false
@@ -73,11 +75,28 @@ export class UeventListener implements AsyncIterableIterator<ReceivedUevent> {
       reader.resolve({ done: false, value: { ...event, lost: 0 } })
       return
     }
-    if (this.#events.length === this.#capacity) {
-      this.#events.shift()
+    if (this.#events.length - this.#first === this.#capacity) {
+      this.#take()
       this.#lost += 1
     }
     this.#events.push(event)
+  }
+
+  #take(): Uevent | undefined {
+    if (this.#first >= this.#events.length) return undefined
+    const event = this.#events[this.#first]
+    this.#first += 1
+    // Half of it is behind us: what is moved is paid for by what was taken.
+    if (this.#first * 2 >= this.#events.length) {
+      this.#events = this.#events.slice(this.#first)
+      this.#first = 0
+    }
+    return event
+  }
+
+  #clear(): void {
+    this.#events = []
+    this.#first = 0
   }
 
   /** No event will come any more; those that are there can still be read. */
@@ -95,7 +114,7 @@ export class UeventListener implements AsyncIterableIterator<ReceivedUevent> {
   readonly #abort = (): void => {
     const { signal } = this.#options
     this.#error = new DOMException('The operation was aborted', { name: 'AbortError', cause: signal?.reason })
-    this.#events.length = 0
+    this.#clear()
     this.end()
   }
 
@@ -112,7 +131,7 @@ export class UeventListener implements AsyncIterableIterator<ReceivedUevent> {
       this.#lost = 0
       return Promise.reject(overrun(lost))
     }
-    const event = this.#events.shift()
+    const event = this.#take()
     if (event !== undefined) {
       this.#lost = 0
       return Promise.resolve({ done: false, value: { ...event, lost } })
@@ -122,7 +141,7 @@ export class UeventListener implements AsyncIterableIterator<ReceivedUevent> {
   }
 
   return(): Promise<IteratorResult<ReceivedUevent, undefined>> {
-    this.#events.length = 0
+    this.#clear()
     this.#lost = 0
     this.end()
     return Promise.resolve(DONE)

@@ -4,7 +4,7 @@
  */
 import { channel } from 'node:diagnostics_channel'
 import { GFP_ATOMIC, UMH_NO_WAIT } from '../../kernel/constants.js'
-import { SystemError, wrongType } from '../../kernel/errors.js'
+import { SystemError, shutDown, wrongType } from '../../kernel/errors.js'
 import type { Kernel } from '../../kernel/kernel.js'
 import { readSysctl } from '../../kernel/proc/sysctls.js'
 import { type ErrnoName, errnoName } from '../../libc/errno.js'
@@ -22,12 +22,14 @@ export class Uevents {
   readonly #listeners = new Set<UeventListener>()
   readonly #files = new WeakMap<Kobject, () => void>()
   #seqnum = 0
+  #ended = false
 
   /** @internal See `uevents`. */
   constructor(kernel: Kernel) {
     this.#kernel = kernel
     kernel.proc.define('/sys/kernel/uevent_seqnum', { read: () => `${this.#seqnum}\n` })
     kernel.onShutdown(() => {
+      this.#ended = true
       for (const listener of this.#listeners) listener.end()
     })
   }
@@ -47,11 +49,13 @@ export class Uevents {
    * What is suppressed, filtered out or has no subsystem is not sent, without an error.
    * @throws SystemError EINVAL if neither the object nor one above it is in a kset; ENOENT if it has no path; ENOMEM
    *   beyond 64 variables or 2048 bytes; what the kset's `uevent` refuses it with; and then, with the listeners told
-   *   already, what became of the helper: EBUSY while helpers are disabled, ENOMEM without a free descriptor
+   *   already, what became of the helper: EBUSY while helpers are disabled, ENOMEM without a free descriptor;
+   *   ERR_KHELPER_SHUT_DOWN when the kernel has gone
    */
   kobjectUeventEnv(kobj: Kobject, action: KobjectAction, variables: UeventVariables): void {
     if (!(kobj instanceof Kobject)) throw wrongType('kobj', 'a Kobject', kobj)
     checkAction(action)
+    if (this.#ended) throw shutDown()
     const given = variablesOf(variables)
     const state = kobj[ueventState]
     if (action === 'remove') state.removeSent = true
@@ -93,12 +97,13 @@ export class Uevents {
     this.kobjectUeventEnv(kobj, action, variables)
   }
 
-  /** Listens from now on: an async iterator of events. Listening keeps no process alive. */
+  /** Listens from now on: an async iterator of events, which ends with the kernel. Listening keeps no process alive. */
   events(options: ListenOptions = {}): UeventListener {
     const listener = new UeventListener(options, checkListening(options), left =>
       this.#listeners.delete(left),
     )
-    if (!options.signal?.aborted) this.#listeners.add(listener)
+    if (this.#ended) listener.end()
+    else if (!options.signal?.aborted) this.#listeners.add(listener)
     return listener
   }
 

@@ -69,8 +69,8 @@ const HALF_BITS = 32n
 const HALF = 0xffff_ffffn
 
 /**
- * A set of capabilities that can only lose members (proc_cap_handler): two numbers, the low 32 bits first. What is
- * left out stays as it is.
+ * A set of capabilities that can only lose members (proc_cap_handler): two numbers, the low 32 bits first,
+ * written as `integerSysctl` takes them. What is left out stays as it is.
  */
 export function capabilitySysctl(path: string, get: () => bigint, limit: (mask: bigint) => void): ProcFile {
   return {
@@ -79,9 +79,10 @@ export function capabilitySysctl(path: string, get: () => bigint, limit: (mask: 
       const words = data.split(/\s+/).filter(word => word !== '')
       if (words.length > 2) throw invalid(path, 'two numbers are expected')
       const numbers = words.map(word => {
-        if (!/^\d+$/.test(word)) throw invalid(path, 'two numbers are expected')
-        if (BigInt(word) > HALF) throw invalid(path, 'each number has 32 bits')
-        return BigInt(word)
+        const number = parseInteger(word)
+        if (number === undefined || number < 0) throw invalid(path, 'two numbers are expected')
+        if (BigInt(number) > HALF) throw invalid(path, 'each number has 32 bits')
+        return BigInt(number)
       })
       const [low = get() & HALF, high = get() >> HALF_BITS] = numbers
       limit(get() & ((high << HALF_BITS) | low))
