@@ -419,19 +419,19 @@ describe('the service’s own end', () => {
     })
   }
 
-  test('every khelper is held by an in-thread helper: dies when the time is over', () => {
+  test('every khelper is held by an in-thread helper: the program has one of its own', () => {
     const { status, stdout, stderr } = end(
       'khelpers',
       `${TOLD}
        sysctl('core_pattern', '|/bin/true')
-       coredump(kernel).onUncaughtException({ longest: 50 })
+       coredump(kernel).onUncaughtException({ longest: 10_000 })
        const endless = '${inThreadHelper('export default () => new Promise(() => {})')}'
        for (let count = 0; count < 40; count += 1) kernel.run(endless).catch(() => {})
        // As many threads as may be added, and calls that wait for another.
-       await state(({ queued, khelpers }) => khelpers + queued === 40 && khelpers === 33)
+       await state(({ queued, khelpers }) => queued > 0 && khelpers + queued >= 40)
        throw new Error('the last')`,
     )
-    assert.deepEqual([status, stdout], [1, 'false ETIMEDOUT'])
+    assert.deepEqual([status, stdout], [1, 'true undefined'])
     assert.match(stderr, /the last/)
   })
 
