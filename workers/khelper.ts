@@ -5,6 +5,7 @@
  * block only if its event loop has nothing to do either: while there are timers and sockets that an in-thread
  * helper left behind, it awaits the wait queue instead.
  */
+import { inspect } from 'node:util'
 import { parentPort, workerData } from 'node:worker_threads'
 import { Backoff } from '../src/atomics-sync/index.js'
 import { binfmt } from '../src/exec/binfmt.js'
@@ -24,7 +25,7 @@ import {
   Step,
 } from '../src/kernel/memory.js'
 import { loadNative } from '../src/kernel/native-loading.js'
-import type { KhelperData } from '../src/kernel/supervisor.js'
+import type { KhelperData, KhelperMessage } from '../src/kernel/supervisor.js'
 import { tellFlushers } from '../src/kernel/workqueue.js'
 import { errno, loadLibc } from '../src/libc/index.js'
 
@@ -45,7 +46,7 @@ const completer = new Completer(memory)
 const posix = words[memory.control(Control.LAUNCHER)] === Launcher.POSIX_SPAWN
 const libcAndHandlers = loadNative(memory, () => {
   const libc = posix ? loadLibc() : undefined
-  return { libc, handlers: binfmt(memory, completer, khelper as KhelperIndex, libc, scratch) }
+  return { libc, handlers: binfmt(memory, completer, khelper as KhelperIndex, libc, scratch, tellThrown) }
 })
 if (libcAndHandlers === undefined) process.exit()
 const { libc, handlers } = libcAndHandlers
@@ -56,7 +57,10 @@ const resourcesAtStart = process.getActiveResourcesInfo().length
 
 /** An in-thread helper that exits ends this thread: its call has its status. What else it held is the supervisor's. */
 process.on('exit', code => {
-  if (code !== 0) parentPort?.postMessage(handlers.lastInThread)
+  if (code !== 0) {
+    Atomics.store(words, row + Khelper.STATE, KhelperState.LEAVING)
+    tell({ ran: handlers.lastInThread })
+  }
   handlers.close()
   const current = Atomics.load(words, row + Khelper.CURRENT)
   const slot = (current - 1) as SlotIndex
@@ -69,6 +73,19 @@ process.on('exit', code => {
   }
   Atomics.store(words, row + Khelper.STATE, KhelperState.DEAD)
 })
+
+function tell(message: KhelperMessage): void {
+  parentPort?.postMessage(message)
+}
+
+/** Whoever sees the call's end sees THROWN, too, and can wait for the message. */
+function tellThrown(error: unknown, helper: string): void {
+  if (Atomics.load(words, memory.control(Control.THROWN_HEARD)) === 0) return
+  const { message, stack } = error instanceof Error ? error : new Error(inspect(error))
+  const threadId = words[row + Khelper.THREAD_ID] ?? 0
+  tell({ thrown: { message: String(message), stack: String(stack) }, threadId, helper })
+  Atomics.add(words, row + Khelper.THROWN, 1)
+}
 
 const inThread = (slot: SlotIndex) =>
   ((words[memory.slot(slot) + Slot.FLAGS] ?? 0) & SlotFlag.IN_THREAD) !== 0

@@ -80,6 +80,8 @@ export const Control = {
   LAUNCH_SERIAL: 57,
   /** The pipe to the process that ends helpers when the service dies, plus one; 0: none. */
   WATCHER_FD: 58,
+  /** 1: somebody wants to hear of what in-thread helpers throw. */
+  THROWN_HEARD: 59,
   /** Threads that are loading native code and must not be ended meanwhile; notified when one is done. */
   LOADING: 51,
   WORDS: 64,
@@ -135,9 +137,18 @@ export const Khelper = {
   TAKEN: 6,
   /** The descriptor that it holds in reserve, plus one; 0: none. Taken by exchange: by itself, or by who buries it. */
   RESERVE: 8,
+  /** Raised with each exception of an in-thread helper that is told, before its call ends. */
+  THROWN: 9,
   WORDS: 16,
 } as const
-export const KhelperState = { NONE: 0, STARTING: 1, RUNNING: 2, DEAD: 3 } as const
+export const KhelperState = {
+  NONE: 0,
+  STARTING: 1,
+  RUNNING: 2,
+  DEAD: 3,
+  /** Its end is certain, and will be told of; it may still have to end the call that it holds. */
+  LEAVING: 4,
+} as const
 
 /** Words of a descriptor slot. */
 export const Slot = {
