@@ -168,6 +168,14 @@ describe('what the handler does', () => {
     assert.deepEqual([dump.dumped, codeOf(dump)], [false, 'EPIPE'])
   })
 
+  test('helpers are disabled: no dump, no exception', async () => {
+    sysctl(kernel, 'core_pattern', `|${handler().program}`)
+    await kernel.usermodehelperDisable()
+    assert.equal(codeOf(await coredump(kernel).dumpReport({ comm: 'x', report: 'text' })), 'EBUSY')
+    assert.equal(codeOf(coredump(kernel).dumpReportSync({ comm: 'x', report: 'text' })), 'EBUSY')
+    await kernel.usermodehelperEnable()
+  })
+
   test('a handler that crashes makes no dump of its own', async () => {
     const { program } = handler('', 'kill -SEGV $$')
     sysctl(kernel, 'core_pattern', `|${program}`)
