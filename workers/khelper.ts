@@ -5,6 +5,7 @@
  * block only if its event loop has nothing to do either: while there are timers and sockets that an in-thread
  * helper left behind, it awaits the wait queue instead.
  */
+import { inspect } from 'node:util'
 import { parentPort, workerData } from 'node:worker_threads'
 import { Backoff } from '../src/atomics-sync/index.js'
 import { binfmt } from '../src/exec/binfmt.js'
@@ -25,7 +26,7 @@ import {
   Step,
 } from '../src/kernel/memory.js'
 import { loadNative } from '../src/kernel/native-loading.js'
-import type { KhelperData } from '../src/kernel/supervisor.js'
+import type { KhelperData, KhelperMessage } from '../src/kernel/supervisor.js'
 import { tellFlushers } from '../src/kernel/workqueue.js'
 import { errno, loadLibc } from '../src/libc/index.js'
 
@@ -41,13 +42,14 @@ const { buffer, khelper, serial, scratch, retireAfter } = workerData as KhelperD
 const memory = Memory.attach(buffer)
 const { words, queue, deferred, idleKhelpers } = memory
 const row = memory.khelper(khelper as KhelperIndex)
-const [none, starting, loading, running, dead] = [
+const [none, starting, loading, running, dead, leaving] = [
   KhelperState.NONE,
   KhelperState.STARTING,
   KhelperState.LOADING,
   KhelperState.RUNNING,
   KhelperState.DEAD,
-].map(state => khelperState(state, serial)) as [number, number, number, number, number]
+  KhelperState.LEAVING,
+].map(state => khelperState(state, serial)) as [number, number, number, number, number, number]
 // Given up while it came up: the row is another thread's by now.
 if (Atomics.compareExchange(words, row + Khelper.STATE, starting, loading) !== starting) process.exit()
 /** Should loading fail, its row says so: the supervisor may be blocked, and hear of no event. */
@@ -58,7 +60,7 @@ const completer = new Completer(memory)
 const posix = words[memory.control(Control.LAUNCHER)] === Launcher.POSIX_SPAWN
 const libcAndHandlers = loadNative(memory, () => {
   const libc = posix ? loadLibc() : undefined
-  return { libc, handlers: binfmt(memory, completer, khelper as KhelperIndex, libc, scratch) }
+  return { libc, handlers: binfmt(memory, completer, khelper as KhelperIndex, libc, scratch, tellThrown) }
 })
 if (libcAndHandlers === undefined) process.exit()
 const { libc, handlers } = libcAndHandlers
@@ -70,7 +72,10 @@ const resourcesAtStart = process.getActiveResourcesInfo().length
 process.off('exit', failed)
 /** An in-thread helper that exits ends this thread: its call has its status. What else it held is the supervisor's. */
 process.on('exit', code => {
-  if (code !== 0) parentPort?.postMessage(handlers.lastInThread)
+  if (code !== 0) {
+    Atomics.store(words, row + Khelper.STATE, leaving)
+    tell({ ran: handlers.lastInThread })
+  }
   handlers.close()
   const current = Atomics.load(words, row + Khelper.CURRENT)
   const slot = (current - 1) as SlotIndex
@@ -83,6 +88,19 @@ process.on('exit', code => {
   }
   Atomics.store(words, row + Khelper.STATE, dead)
 })
+
+function tell(message: KhelperMessage): void {
+  parentPort?.postMessage(message)
+}
+
+/** Whoever sees the call's end sees THROWN, too, and can wait for the message. */
+function tellThrown(error: unknown, helper: string): void {
+  if (Atomics.load(words, memory.control(Control.THROWN_HEARD)) === 0) return
+  const { message, stack } = error instanceof Error ? error : new Error(inspect(error))
+  const threadId = words[row + Khelper.THREAD_ID] ?? 0
+  tell({ thrown: { message: String(message), stack: String(stack) }, threadId, helper })
+  Atomics.add(words, row + Khelper.THROWN, 1)
+}
 
 const inThread = (slot: SlotIndex) =>
   ((words[memory.slot(slot) + Slot.FLAGS] ?? 0) & SlotFlag.IN_THREAD) !== 0

@@ -32,6 +32,7 @@ export interface Handlers {
 /**
  * @param libc the C library, where the launcher is posix_spawn
  * @param scratch the kernel's private folder, where the launcher is child_process
+ * @param thrown told what an in-thread helper has thrown, before its call ends
  */
 export function binfmt(
   memory: Memory,
@@ -39,9 +40,10 @@ export function binfmt(
   khelper: KhelperIndex,
   libc: Libc | undefined,
   scratch: string | undefined,
+  thrown: (error: unknown, helper: string) => void,
 ): Handlers {
   const posix = libc === undefined ? undefined : new PosixLauncher(memory, libc, completer, khelper)
-  const inThread = new InThreadHelpers(memory, completer, khelper, libc, scratch)
+  const inThread = new InThreadHelpers(memory, completer, khelper, libc, scratch, thrown)
   const reaper = new Doorbell(memory.buffer, memory.byteOffset(memory.control(Control.REAPER_DOORBELL)))
   return {
     execute(slot) {

@@ -70,6 +70,7 @@ export class InThreadHelpers {
   /** The same modules, by the number of their interned path. */
   readonly #programs: InternedCache<HelperModule>
   readonly #doorbell: Doorbell
+  readonly #tellThrown: (error: unknown, helper: string) => void
   /** Whether one has run here: it may have left timers or sockets behind. */
   used = false
   #last: HelperModule | undefined
@@ -82,6 +83,7 @@ export class InThreadHelpers {
     khelper: KhelperIndex,
     libc: Libc | undefined,
     scratch: string | undefined,
+    thrown: (error: unknown, helper: string) => void,
   ) {
     this.#memory = memory
     this.#completer = completer
@@ -92,6 +94,7 @@ export class InThreadHelpers {
     )
     this.#libc = libc
     this.#scratch = scratch
+    this.#tellThrown = thrown
     this.#doorbell = new Doorbell(memory.buffer, memory.byteOffset(this.#row + Khelper.SIGNAL_DOORBELL))
   }
 
@@ -213,6 +216,8 @@ export class InThreadHelpers {
 
   #thrown(slot: SlotIndex | undefined, error: unknown): void {
     if (slot !== undefined) this.#tell(slot, `${inspect(error)}\n`)
+    // One call at a time: it is the last that has thrown.
+    if (this.#last !== undefined) this.#tellThrown(error, this.#last.url)
     this.#end(slot, EXIT_FAILURE << EXIT_SHIFT)
   }
 

@@ -54,7 +54,7 @@ import { makeServiceFolder, removeLeftFolders } from './service-folders.js'
 import { Signaller, type ThreadSignals } from './signaller.js'
 import { StdinPipes } from './stdin-pipe.js'
 import type { SetupOptions, SubprocessInfo } from './subprocess-info.js'
-import { type KhelperDeath, Supervisor } from './supervisor.js'
+import { type KhelperDeath, Supervisor, type ThrownHelper } from './supervisor.js'
 import { runSync, type SyncOutcome } from './sync-process.js'
 import { type Envp, type ExecOptions, UsermodeHelper } from './umh.js'
 import { UsermodeHelperState } from './usermodehelper.js'
@@ -139,6 +139,11 @@ interface Home extends ThreadSignals {
   share(): void
   /** Has a function called with each death of a khelper thread. */
   onKhelperDeath(tell: (death: KhelperDeath) => void): void
+  /** Has a function called with what in-thread helpers throw. */
+  onThrown(tell: (thrown: ThrownHelper) => void): void
+  /** Whether something that has ended a call is still to be told, and when it has been. */
+  readonly telling: boolean
+  told(): Promise<void>
   /** Ends what is this thread's, when nothing of this thread is in flight. */
   stop(): Promise<void>
 }
@@ -587,9 +592,24 @@ export class Kernel implements AsyncDisposable {
     return () => this.#mourners.delete(listener)
   }
 
+  /** @internal Has a function called with what an in-thread helper has thrown; in a turn of its own. */
+  onThrown(listener: (thrown: ThrownHelper) => void): void {
+    this.#home.onThrown(thrown => process.nextTick(listener, thrown))
+  }
+
+  /** @internal Counts something of an application's as a call in flight, until what it gives is called. */
+  hold(): () => void {
+    return this.#caller.hold()
+  }
+
   async #stop(): Promise<void> {
+    // What crashed before is told first: what hears of it may want to do something about it.
+    if (this.#home.telling) await this.#home.told()
     await Promise.all([...this.#endings].map(ending => ending()))
     this.#caller.dropUnqueued()
+    await this.#caller.idle()
+    // What was in flight may have crashed since.
+    await this.#home.told()
     await this.#caller.idle()
     this.#caller.close()
     await this.#home.stop()
@@ -645,6 +665,18 @@ class BootedHome implements Home {
 
   onKhelperDeath(tell: (death: KhelperDeath) => void): void {
     this.#supervisor.onKhelperDeath = tell
+  }
+
+  onThrown(tell: (thrown: ThrownHelper) => void): void {
+    this.#supervisor.onThrown(tell)
+  }
+
+  get telling(): boolean {
+    return this.#supervisor.telling
+  }
+
+  told(): Promise<void> {
+    return this.#supervisor.told()
   }
 
   share(): void {
@@ -730,6 +762,12 @@ class AttachedHome implements Home {
   }
 
   onKhelperDeath(): void {}
+
+  onThrown(): void {}
+
+  readonly telling = false
+
+  async told(): Promise<void> {}
 
   signalInThread(slot: SlotIndex, signal: number): boolean {
     const { words } = this.#memory

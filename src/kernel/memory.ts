@@ -81,6 +81,8 @@ export const Control = {
   LAUNCH_SERIAL: 57,
   /** The pipe to the process that ends helpers when the service dies, plus one; 0: none. */
   WATCHER_FD: 58,
+  /** 1: somebody wants to hear of what in-thread helpers throw. */
+  THROWN_HEARD: 59,
   /** Threads that are loading native code and must not be ended meanwhile; notified when one is done. */
   LOADING: 51,
   WORDS: 64,
@@ -146,13 +148,23 @@ export const Khelper = {
   IMPORTING: 9,
   /** 1 while an in-thread helper holds it that nobody waits for, and whose slot is another's already. */
   DETACHED: 10,
+  /** Raised with each exception of an in-thread helper that is told, before its call ends. */
+  THROWN: 11,
   WORDS: 16,
 } as const
 /**
  * STARTING → LOADING is a compare-exchange by the thread, STARTING → NONE one by who gives it up: one of both has it.
  * What comes behind is the thread's own, until it is DEAD or gone.
  */
-export const KhelperState = { NONE: 0, STARTING: 1, LOADING: 2, RUNNING: 3, DEAD: 4 } as const
+export const KhelperState = {
+  NONE: 0,
+  STARTING: 1,
+  LOADING: 2,
+  RUNNING: 3,
+  DEAD: 4,
+  /** Its end is certain, and will be told of; it may still have to end the call that it holds. */
+  LEAVING: 5,
+} as const
 const KHELPER_STATES = 8
 /** What stands in STATE for a thread of this number; numbers come again after some hundred million threads. */
 export const khelperState = (state: number, serial: number): number => ((serial * KHELPER_STATES) | 0) + state

@@ -50,6 +50,24 @@ export interface ReaperData {
   readonly scratch: string | undefined
 }
 
+/** What a khelper thread tells: what ran last on it, when it dies; what an in-thread helper has thrown. */
+export type KhelperMessage =
+  | { readonly ran: string | undefined }
+  | {
+      readonly thrown: { readonly message: string; readonly stack: string }
+      readonly threadId: number
+      readonly helper: string
+    }
+
+/** An in-thread helper that has thrown, or given what is no exit status; its thread goes on. */
+export interface ThrownHelper {
+  readonly threadId: number
+  /** Its message and stack; not its class. */
+  readonly error: Error
+  /** The URL. */
+  readonly helper: string
+}
+
 /** How a khelper thread came to its end, other than by leaving when there was nothing left for it to do. */
 export interface KhelperDeath {
   /** Its number; the thread that takes its place has the same. */
@@ -116,6 +134,8 @@ interface Thread {
   error: NodeJS.ErrnoException | undefined
   /** The in-thread helper that ran last on it, as it tells when it dies. */
   helper: string | undefined
+  /** Exceptions of in-thread helpers that it has told. */
+  thrown: number
 }
 
 interface Importing {
@@ -147,6 +167,9 @@ export class Supervisor {
   /** When the event loop last had a turn behind `watch`, and whether one is due. */
   #turned = performance.now()
   #turnDue = false
+  /** Threads whose death was seen before it was told. */
+  #untold = 0
+  #whenTold: (() => void)[] = []
   #stopped = false
   /** Threads that are to be ended and were just reading modules. */
   readonly #importing: Importing[] = []
@@ -212,6 +235,44 @@ export class Supervisor {
 
   /** Called when a khelper thread has died. */
   onKhelperDeath: ((death: KhelperDeath) => void) | undefined
+
+  #onThrown: ((thrown: ThrownHelper) => void) | undefined
+
+  /** Has a function called with what in-thread helpers throw. */
+  onThrown(tell: (thrown: ThrownHelper) => void): void {
+    this.#onThrown = tell
+    Atomics.store(this.#memory.words, this.#memory.control(Control.THROWN_HEARD), 1)
+  }
+
+  /** Whether a call that has ended may have ended by a death, or an exception, that is still to be told. */
+  get telling(): boolean {
+    if (this.#untold > 0) return true
+    const { words } = this.#memory
+    return this.#threads.some((thread, index) => {
+      if (thread === undefined) return false
+      const row = this.#memory.khelper(index as KhelperIndex)
+      const state = stateOfKhelper(Atomics.load(words, row + Khelper.STATE))
+      const leaves = state === KhelperState.LEAVING || state === KhelperState.DEAD
+      return leaves || thread.thrown < Atomics.load(words, row + Khelper.THROWN)
+    })
+  }
+
+  /** Resolves when nothing is `telling` any more, or a thread takes too long for it. */
+  async told(): Promise<void> {
+    if (!this.telling) return
+    await new Promise<void>(resolve => {
+      const overdue = setTimeout(resolve, STOP_MS)
+      this.#whenTold.push(() => {
+        clearTimeout(overdue)
+        resolve()
+      })
+    })
+  }
+
+  #someTold(): void {
+    if (this.#whenTold.length === 0 || this.telling) return
+    for (const told of this.#whenTold.splice(0)) told()
+  }
 
   /** Called when the wait_for_helper thread has left for good. */
   onReaperGone: (() => void) | undefined
@@ -355,21 +416,34 @@ export class Supervisor {
       killedBy: undefined,
       error: undefined,
       helper: undefined,
+      thrown: 0,
     }
     this.#threads[index] = thread
     // Before the unref, as listening takes a reference.
-    thread.worker.on('message', helper => {
-      thread.helper = helper
-    })
+    thread.worker.on('message', (message: KhelperMessage) => this.#hear(thread, message))
     thread.worker.unref()
     thread.worker.on('error', error => {
       thread.error = error as NodeJS.ErrnoException
     })
-    thread.worker.once('exit', code => this.#died(index, thread, code))
+    thread.worker.once('exit', code => {
+      this.#died(index, thread, code)
+      this.#someTold()
+    })
     return new Promise<void>(resolve => {
       thread.worker.once('online', resolve)
       thread.worker.once('exit', () => resolve())
     })
+  }
+
+  #hear(thread: Thread, message: KhelperMessage): void {
+    if ('ran' in message) {
+      thread.helper = message.ran
+      return
+    }
+    const { thrown, threadId, helper } = message
+    thread.thrown += 1
+    this.#onThrown?.({ threadId, error: Object.assign(new Error(thrown.message), thrown), helper })
+    this.#someTold()
   }
 
   /** @param code the exit code, where it is known */
@@ -396,7 +470,14 @@ export class Supervisor {
     }
     // Where its death was seen before it was told, its error, its code and what it ran last are still on their way.
     if (code !== undefined) tell(code)
-    else thread.worker.once('exit', tell)
+    else {
+      this.#untold += 1
+      thread.worker.once('exit', exitCode => {
+        this.#untold -= 1
+        tell(exitCode)
+        this.#someTold()
+      })
+    }
     if (index < this.#options.khelpers) this.#replace(index)
     // A wake-up may have been spent on the dead.
     this.#memory.idleKhelpers.wakeUp()

@@ -136,6 +136,25 @@ test('onKhelperDeath tells of every death, and of nothing else', async () => {
   assert.equal(deaths.length, 5)
 })
 
+test('a death that has ended a call is told before the kernel’s shutdown is over', async () => {
+  const throws = inThreadHelper(
+    'export default () => new Promise(() => setTimeout(() => { throw new Error("dies") }))',
+  )
+  for (let round = 0; round < 3; round += 1) {
+    const kernel = boot({ khelpers: 1 })
+    const deaths: KhelperDeath[] = []
+    kernel.onKhelperDeath(death => deaths.push(death))
+    // One that has ended already, and one that is in flight.
+    const call = kernel.callUsermodehelper(throws, ['x'], [], UMH_WAIT_PROC)
+    if (round > 0) await call
+    await kernel.shutdown()
+    assert.deepEqual(
+      deaths.map(({ error }) => error?.message),
+      ['dies'],
+    )
+  }
+})
+
 /** Node itself leaks a file that a thread was just opening when it was ended: only what a khelper holds is counted. */
 const eventFds = (): number =>
   readdirSync('/proc/self/fd').filter(fd => {

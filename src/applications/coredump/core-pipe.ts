@@ -27,23 +27,42 @@ const options = (argv: readonly string[], waits: boolean): RunOptions => ({
   wait: waits ? UMH_WAIT_PROC : UMH_WAIT_EXEC,
 })
 
-/** @throws SystemError what stood in the way of the exec, or of the last byte */
+/**
+ * @param late aborted when it has taken too long: what is not started is withdrawn, the pipe is closed, and a program
+ *   whose end is waited for is ended
+ * @throws SystemError what stood in the way of the exec, or of the last byte; ETIMEDOUT if it took too long
+ */
 export async function pipeCore(
   kernel: Kernel,
   argv: readonly string[],
   bytes: Uint8Array,
   waits: boolean,
+  late: AbortSignal,
 ): Promise<void> {
-  const helper = kernel.run(programOf(argv), argv.slice(1), { ...options(argv, waits), stdin: 'pipe' })
-  const [{ retval }] = await Promise.all([
-    helper,
-    written(helper.stdin, bytes).catch(async error => {
-      // Why it was not started says more than that nobody reads.
-      const { retval } = await helper
-      throw retval < 0 ? notStarted(retval, argv) : error
-    }),
-  ])
-  if (retval < 0) throw notStarted(retval, argv)
+  const helper = kernel.runAtEnd(
+    programOf(argv),
+    argv.slice(1),
+    { ...options(argv, waits), stdin: 'pipe', signal: late },
+    false,
+  )
+  const giveUp = () => helper.stdin?.destroy()
+  late.addEventListener('abort', giveUp, { once: true })
+  try {
+    const [{ retval }] = await Promise.all([
+      helper,
+      written(helper.stdin, bytes).catch(async error => {
+        // Why it was not started says more than that nobody reads.
+        const { retval } = await helper
+        throw retval < 0 ? notStarted(retval, argv) : error
+      }),
+    ])
+    if (retval < 0) throw notStarted(retval, argv)
+  } catch (error) {
+    throw late.aborted ? notEnded(argv) : error
+  } finally {
+    late.removeEventListener('abort', giveUp)
+  }
+  if (late.aborted) throw notEnded(argv)
 }
 
 /**
@@ -95,7 +114,7 @@ const notStarted = (retval: number, [path = '']: readonly string[]) =>
   })
 
 const notEnded = ([path = '']: readonly string[]) =>
-  new SystemError('ETIMEDOUT', 'the program of kernel.core_pattern has not ended in time', {
+  new SystemError('ETIMEDOUT', 'the program of kernel.core_pattern was not done in time', {
     syscall: 'wait4',
     path,
   })

@@ -5,10 +5,10 @@
 import { channel } from 'node:diagnostics_channel'
 import { basename } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { SystemError } from '../../kernel/errors.js'
+import { SystemError, wrongType } from '../../kernel/errors.js'
 import type { Kernel } from '../../kernel/kernel.js'
 import { readSysctl } from '../../kernel/proc/sysctls.js'
-import type { KhelperDeath } from '../../kernel/supervisor.js'
+import type { KhelperDeath, ThrownHelper } from '../../kernel/supervisor.js'
 import { perKernel } from '../per-kernel.js'
 import { writeCore } from './core-file.js'
 import { pipeCore, pipeCoreSync } from './core-pipe.js'
@@ -31,20 +31,32 @@ export interface CoreDump {
   readonly signal: number
 }
 
+export interface CoredumpOptions {
+  /**
+   * Milliseconds that the end of the service, or of the kernel by `shutdown()`, waits for a dump: until its program has
+   * been started, has read it and, where kernel.core_pipe_limit is not 0, has ended. Default 10 000.
+   */
+  readonly longest?: number | undefined
+}
+
 /** Signals that end with a core dump unless they are handled: QUIT, ILL, TRAP, ABRT, BUS, FPE, SEGV, XCPU, XFSZ, SYS. */
 const CORE_SIGNALS: ReadonlySet<number | undefined> = new Set([3, 4, 5, 6, 7, 8, 11, 24, 25, 31])
 const HANDLER_LIMIT = 1n
 const DEFAULT_LONGEST_MS = 10_000
+/** setTimeout takes no more. */
+const LONGEST_MS = 2 ** 31 - 1
 /** The channel of node:diagnostics_channel on which every dump is published, as a `CoreDump`. */
 const published = channel('khelper:coredump')
 
 export class Coredump {
   readonly #kernel: Kernel
-  /** Those that are being dumped, by pid and tid. */
-  readonly #dumping = new Set<string>()
+  /** Those that are being dumped: by pid and tid, or each for itself where the kernel has told of it. */
+  readonly #dumping = new Set<unknown>()
   /** Programs that read a dump at this moment: what dies of them is not dumped. */
   readonly #handlers = new Map<string, number>()
-  readonly #underWay = new Set<Promise<unknown>>()
+  /** Aborted when a shutdown has waited long enough for dumps. */
+  readonly #late = new AbortController()
+  #longest = DEFAULT_LONGEST_MS
   /** Dumps that are counted against kernel.core_pipe_limit. */
   #piped = 0
 
@@ -52,9 +64,19 @@ export class Coredump {
   constructor(kernel: Kernel) {
     this.#kernel = kernel
     kernel.onKhelperDeath(death => this.#khelperDied(death))
-    kernel.onShutdown(async () => {
-      await Promise.all(this.#underWay)
+    kernel.onThrown(thrown => this.#helperThrew(thrown))
+    kernel.onShutdown(() => {
+      setTimeout(() => this.#late.abort(), Math.min(LONGEST_MS, this.#longest)).unref()
     })
+  }
+
+  /** @internal See `coredump`. */
+  configure(options: CoredumpOptions): void {
+    if (typeof options !== 'object' || options === null) throw wrongType('options', 'of type object', options)
+    const { longest } = options
+    if (longest === undefined) return
+    checkLongest(longest)
+    this.#longest = longest
   }
 
   /**
@@ -66,21 +88,29 @@ export class Coredump {
    */
   dumpReport(death: Death): Promise<CoreDump> {
     const checked = checkDeath(death)
-    const dump = this.#around(checked, async (target, waits) => {
-      const bytes = bytesOf(checked)
-      if (target.kind === 'pipe') await pipeCore(this.#kernel, target.argv, bytes, waits)
-      else writeCore(target.path, bytes)
-    })
-    this.#underWay.add(dump)
-    return dump.finally(() => this.#underWay.delete(dump))
+    return this.#dump(checked, keyOf(checked))
+  }
+
+  async #dump(death: CheckedDeath, key: unknown): Promise<CoreDump> {
+    // A shutdown waits for it.
+    const done = this.#kernel.hold()
+    try {
+      return await this.#around(death, key, async (target, waits) => {
+        const bytes = bytesOf(death)
+        if (target.kind === 'pipe') await pipeCore(this.#kernel, target.argv, bytes, waits, this.#late.signal)
+        else writeCore(target.path, bytes)
+      })
+    } finally {
+      done()
+    }
   }
 
   /** The same, but blocks this thread, and its event loop. @param longest see `onUncaughtException` */
-  dumpReportSync(death: Death, longest: number = DEFAULT_LONGEST_MS): CoreDump {
+  dumpReportSync(death: Death, longest: number = this.#longest): CoreDump {
     const checked = checkDeath(death)
     checkLongest(longest)
     let failed: Error | undefined
-    const begun = this.#begin(checked)
+    const begun = this.#begin(checked, keyOf(checked))
     try {
       const { target } = begun
       if (target?.kind === 'pipe') {
@@ -93,14 +123,18 @@ export class Coredump {
   }
 
   /**
-   * Has the service's own end by an uncaught exception or rejection dumped before it dies.
-   * @param options `longest`: milliseconds that the program is waited for, where kernel.core_pipe_limit is not 0;
-   *   default 10 000
+   * Has the service's own end by an uncaught exception or rejection dumped before it dies. One that the service handles
+   * is not its end.
+   * @param options `longest`: milliseconds until the program has to be started and, where kernel.core_pipe_limit is not
+   *   0, to have ended; the service dies then without a dump. Default: that of the room
    * @returns takes it back
    */
-  onUncaughtException({ longest = DEFAULT_LONGEST_MS }: { readonly longest?: number } = {}): () => void {
+  onUncaughtException({ longest = this.#longest }: CoredumpOptions = {}): () => void {
     checkLongest(longest)
     const listen = (error: unknown) => {
+      // The monitor hears of each, before whoever handles it.
+      if (process.listenerCount('uncaughtException') > 0 || process.hasUncaughtExceptionCaptureCallback())
+        return
       const report = () => diagnosticReport(error instanceof Error ? error : new Error(String(error)))
       this.dumpReportSync({ comm: basename(process.argv[1] ?? 'node'), report }, longest)
     }
@@ -113,20 +147,27 @@ export class Coredump {
     if (reason !== 'error' && !CORE_SIGNALS.has(signal)) return
     if (helper !== undefined && this.#handlers.has(helper)) return
     const exe = helper?.startsWith('file:') ? fileURLToPath(helper) : (helper ?? process.execPath)
-    void this.dumpReport({
-      comm: helper === undefined ? `khelper/${khelper}` : basename(exe),
-      tid: threadId,
-      exe,
-      signal: signal ?? SIGABRT,
-      report: () => diagnosticReport(error),
-    })
+    const comm = helper === undefined ? `khelper/${khelper}` : basename(exe)
+    this.#tidDied(threadId, { comm, exe, signal: signal ?? SIGABRT, report: () => diagnosticReport(error) })
+  }
+
+  /** Its thread goes on; the helper is what has died. */
+  #helperThrew({ threadId, error, helper }: ThrownHelper): void {
+    const exe = fileURLToPath(helper)
+    this.#tidDied(threadId, { comm: basename(exe), exe, report: () => diagnosticReport(error) })
+  }
+
+  /** Each is a death of its own, even where a thread has had another. */
+  #tidDied(tid: number, death: Death): void {
+    void this.#dump(checkDeath({ ...death, tid }), Symbol(death.comm))
   }
 
   async #around(
     death: CheckedDeath,
+    key: unknown,
     dump: (target: Nameable, waits: boolean) => Promise<void>,
   ): Promise<CoreDump> {
-    const begun = this.#begin(death)
+    const begun = this.#begin(death, key)
     let failed: Error | undefined
     try {
       if (begun.target !== undefined) await dump(begun.target, begun.waits)
@@ -137,8 +178,7 @@ export class Coredump {
   }
 
   /** Everything before the first byte: whether there is to be a dump at all, and where to. */
-  #begin(death: CheckedDeath) {
-    const key = `${death.pid}/${death.tid}`
+  #begin(death: CheckedDeath, key: unknown) {
     const twice = this.#dumping.has(key)
     this.#dumping.add(key)
     const facts = factsOf(death)
@@ -186,8 +226,19 @@ export class Coredump {
 
 type Nameable = Extract<CoreTarget, { readonly kind: 'file' | 'pipe' }>
 
-/** Reports of what dies in a kernel's service; from the first call on also of its khelper threads. */
-export const coredump: (kernel: Kernel) => Coredump = perKernel(kernel => new Coredump(kernel))
+const keyOf = ({ pid, tid }: CheckedDeath): string => `${pid}/${tid}`
+
+const rooms = perKernel(kernel => new Coredump(kernel))
+
+/**
+ * Reports of what dies in a kernel's service; from the first call on also of its in-thread helpers and khelper threads.
+ * @param options stay as they are where none are given
+ */
+export function coredump(kernel: Kernel, options: CoredumpOptions = {}): Coredump {
+  const room = rooms(kernel)
+  room.configure(options)
+  return room
+}
 
 const refusal = (code: 'EBUSY' | 'EAGAIN' | 'EINVAL' | 'EOPNOTSUPP' | 'ENOENT' | 'EPERM', what: string) =>
   new SystemError(code, `no dump: ${what}`, { syscall: 'do_coredump' })

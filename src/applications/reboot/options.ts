@@ -4,7 +4,10 @@
 import { outOfRange, wrongType } from '../../kernel/errors.js'
 
 export interface RebootOptions {
-  /** Milliseconds that all listeners have together, and `exit` listeners at an emergency. Default 10 000. */
+  /**
+   * Milliseconds that each step of an end has: calls in flight (at most 5 s), the start of the command, all listeners
+   * together, and `exit` listeners at an emergency. Default 10 000.
+   */
   readonly deadline?: number | undefined
   /** What a reboot exits with, for a supervisor that starts the service again. Default 133. */
   readonly rebootExitCode?: number | undefined

@@ -168,6 +168,14 @@ describe('what the handler does', () => {
     assert.deepEqual([dump.dumped, codeOf(dump)], [false, 'EPIPE'])
   })
 
+  test('helpers are disabled: no dump, no exception', async () => {
+    sysctl(kernel, 'core_pattern', `|${handler().program}`)
+    await kernel.usermodehelperDisable()
+    assert.equal(codeOf(await coredump(kernel).dumpReport({ comm: 'x', report: 'text' })), 'EBUSY')
+    assert.equal(codeOf(coredump(kernel).dumpReportSync({ comm: 'x', report: 'text' })), 'EBUSY')
+    await kernel.usermodehelperEnable()
+  })
+
   test('a handler that crashes makes no dump of its own', async () => {
     const { program } = handler('', 'kill -SEGV $$')
     sysctl(kernel, 'core_pattern', `|${program}`)
@@ -284,6 +292,8 @@ describe('dumpReport to a file', () => {
     }
     assert.throws(() => room.dumpReportSync({ comm: 'x' }, -1), range)
     assert.throws(() => room.onUncaughtException({ longest: '1' as never }), wrong)
+    assert.throws(() => coredump(kernel, { longest: -1 }), range)
+    assert.throws(() => coredump(kernel, null as never), wrong)
     assert.equal(coredump(kernel), room)
   })
 })
@@ -316,6 +326,79 @@ describe('khelper threads that die', () => {
     )
     assert.match(JSON.parse(text).javascriptStack.message, /of the helper/)
   })
+
+  for (const [what, main] of [
+    ['throws', '() => { throw new TypeError("of main") }'],
+    ['rejects', 'async () => { throw new TypeError("of main") }'],
+    ['throws what is no Error', '() => { throw "of main" }'],
+    ['gives what is no exit status', '() => "of main"'],
+  ] as const) {
+    test(`an in-thread helper whose main ${what}: dumped, and its thread goes on`, async () => {
+      await kernel.run('/bin/true')
+      const helper = inThreadHelper(`export default ${main}`)
+      const { dump, retval, text } = await dumpOf(helper)
+      assert.equal(retval, 256)
+      assert.deepEqual(
+        [dump?.dumped, dump?.comm, dump?.signal],
+        [true, helper.slice(helper.lastIndexOf('/') + 1), 6],
+      )
+      const { message, stack } = JSON.parse(text).javascriptStack
+      assert.match(message, /of main/)
+      if (what === 'throws') assert.match(stack[0], /helper-\d+\.mjs/)
+    })
+  }
+
+  test('two that throw on one thread, the second while the first is being dumped: each has its dump', async () => {
+    const other = boot({ khelpers: 1 })
+    const go = temporary('two-go')
+    sysctl(other, 'core_pattern', `|${handler(`while ! [ -e ${go} ]; do /bin/sleep 0.01; done`).program}`)
+    sysctl(other, 'core_pipe_limit', 2)
+    coredump(other)
+    dumps.length = 0
+    const throws = inThreadHelper('export default () => { throw new Error() }')
+    for (let count = 0; count < 2; count += 1) await other.callUsermodehelper(throws, ['x'], [], 2)
+    writeFileSync(go, '')
+    await other.shutdown()
+    assert.deepEqual(
+      dumps.map(({ dumped }) => dumped),
+      [true, true],
+    )
+  })
+
+  for (const [what, helper] of [
+    ['thread has died', 'export default () => new Promise(() => setTimeout(() => { throw new Error() }))'],
+    ['main has thrown', 'export default () => { throw new Error() }'],
+  ] as const) {
+    test(`a helper whose ${what} right before the kernel’s shutdown has its dump`, async () => {
+      for (let round = 0; round < 3; round += 1) {
+        const other = boot({ khelpers: 1 })
+        const { program, file } = handler()
+        sysctl(other, 'core_pattern', `|${program}`)
+        sysctl(other, 'core_pipe_limit', 1)
+        coredump(other)
+        await other.callUsermodehelper(inThreadHelper(helper), ['x'], [], 2)
+        await other.shutdown()
+        assert.ok(existsSync(file))
+      }
+    })
+  }
+
+  for (const limit of [0, 1]) {
+    test(`core_pipe_limit ${limit}: a shutdown waits no longer than it may for a handler that reads nothing`, async () => {
+      const before = openFds()
+      const other = boot({ khelpers: 1 })
+      const go = temporary(`reads-nothing-${limit}`)
+      const wait = `: > ${go}.begun; while ! [ -e ${go} ]; do /bin/sleep 0.01; done`
+      sysctl(other, 'core_pattern', `|${write(`reads-nothing-${limit}.sh`, `#!/bin/sh\n${wait}\n`, 0o755)}`)
+      sysctl(other, 'core_pipe_limit', limit)
+      const dump = coredump(other, { longest: 50 }).dumpReport({ comm: 'x', report: 'x'.repeat(2_000_000) })
+      await eventually('it runs', () => existsSync(`${go}.begun`))
+      await other.shutdown()
+      assert.equal(codeOf(await dump), 'ETIMEDOUT')
+      writeFileSync(go, '')
+      await eventually('every descriptor is closed', () => openFds() <= before)
+    })
+  }
 
   test('one that takes all memory', async () => {
     const { dump, retval } = await dumpOf(
@@ -473,6 +556,21 @@ describe('the service’s own end', () => {
     }
   })
 
+  test('an exception that the service handles is not its end', () => {
+    const core = temporary('core.handled')
+    for (const handles of [
+      "process.on('uncaughtException', () => {})",
+      'process.setUncaughtExceptionCaptureCallback(() => {})',
+    ]) {
+      const { status } = end(
+        'handled',
+        `sysctl('core_pattern', '${core}')\ncoredump(kernel).onUncaughtException()\n${handles}
+         setTimeout(() => { throw new Error('handled') })`,
+      )
+      assert.deepEqual([status, existsSync(core)], [0, false])
+    }
+  })
+
   test('not asked for, or taken back: nothing is dumped', () => {
     const core = temporary('core.not')
     const { status } = end(
@@ -491,6 +589,17 @@ describe('the service’s own end', () => {
       ['prlimit', '--core=1', process.execPath],
     )
     assert.equal(stdout, 'EPERM\n')
+  })
+
+  test('a short write is a failure and is not tried again', { skip: !prlimit }, () => {
+    const core = temporary('core.short')
+    const { stdout } = end(
+      'short',
+      `sysctl('core_pattern', '${core}')
+       console.log((await coredump(kernel).dumpReport({ comm: 'x', report: 'x'.repeat(1000) })).error.code)`,
+      ['prlimit', '--fsize=100', process.execPath],
+    )
+    assert.deepEqual([stdout, statSync(core).size], ['EIO\n', 100])
   })
 
   test('a room that listens keeps no process alive', () => {
