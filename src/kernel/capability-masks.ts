@@ -11,7 +11,7 @@ export interface CapabilityMasks {
 }
 
 /** CAP_LAST_CAP of Linux 6.17 is CAP_CHECKPOINT_RESTORE, 40 (CAP_FULL_SET). */
-export const ALL_CAPABILITIES = (1n << 41n) - 1n
+const ALL_CAPABILITIES = (1n << 41n) - 1n
 /** Nothing is lost. */
 export const NO_LIMITS: CapabilityMasks = { bset: ALL_CAPABILITIES, inheritable: ALL_CAPABILITIES }
 const WORD_BITS = 32
