@@ -62,8 +62,21 @@ function workerpool(threads: number): Pool {
 }
 
 function poolifier(threads: number): Pool {
-  const workers = new FixedThreadPool<Call, number>(threads, worker('poolifier').pathname)
-  return { name: 'poolifier', call: call => workers.execute(call), close: () => workers.destroy() }
+  const exits: Promise<void>[] = []
+  const workers = new FixedThreadPool<Call, number>(threads, worker('poolifier').pathname, {
+    onlineHandler() {
+      exits.push(new Promise(resolve => this.once('exit', () => resolve())))
+    },
+  })
+  return {
+    name: 'poolifier',
+    call: call => workers.execute(call),
+    async close() {
+      // Not to be waited for: where a worker has ended before destroy() listens to it, that waits for ever.
+      void workers.destroy()
+      await Promise.all(exits)
+    },
+  }
 }
 
 function comlink(threads: number): Pool {
