@@ -25,7 +25,16 @@ import {
 import { claimForReaping, freeProcess, signalProcess } from '../kernel/process-table.js'
 import { killTree, startOf } from '../kernel/process-tree.js'
 import { tellWatcher } from '../kernel/service-death.js'
-import { asFd, EPOLLIN, EPOLLONESHOT, errno, type Fd, type Libc, WNOHANG } from '../libc/index.js'
+import {
+  asFd,
+  EPOLLIN,
+  EPOLLONESHOT,
+  type EpollEvents,
+  errno,
+  type Fd,
+  type Libc,
+  WNOHANG,
+} from '../libc/index.js'
 
 const EVENTS_AT_ONCE = 64
 const SPLICE_BYTES = 1024 * 1024
@@ -72,7 +81,7 @@ export class Reaper {
   readonly #completer: Completer
   readonly #epoll: Fd
   readonly #event: Fd
-  readonly #events: DataView
+  readonly #events: EpollEvents
   readonly #counter = new Uint8Array(8)
   readonly #children = new Map<ProcessIndex, Child>()
   #kills: OverdueKill[] = []

@@ -85,8 +85,8 @@ export class ThreadIdentity {
     this.#header[0] = CAPABILITY_VERSION_3
   }
 
-  #address(view: ArrayBufferView): number {
-    return this.#libc.library.addressOf(view)
+  #address(array: NodeJS.TypedArray): number {
+    return this.#libc.library.addressOf(array)
   }
 
   userIds(): Ids {

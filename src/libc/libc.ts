@@ -59,6 +59,12 @@ export interface WaitResult {
   readonly status: number
 }
 
+/** Room for what `epoll_wait` tells. */
+export interface EpollEvents {
+  readonly bytes: Uint8Array
+  readonly view: DataView
+}
+
 export class Libc {
   readonly library: Library
   readonly #posixSpawn
@@ -213,21 +219,22 @@ export class Libc {
   }
 
   /** Room for `count` events, for `epollWait`. */
-  epollEvents(count: number): DataView {
-    return new DataView(new ArrayBuffer(count * EPOLL_EVENT_BYTES))
+  epollEvents(count: number): EpollEvents {
+    const bytes = new Uint8Array(count * EPOLL_EVENT_BYTES)
+    return { bytes, view: new DataView(bytes.buffer) }
   }
 
   /** @returns how many events were written; 0 after `timeout` milliseconds or a signal */
-  epollWait(epoll: Fd, events: DataView, timeout: number): number {
-    return Math.max(0, this.#epollWait(epoll, events, events.byteLength / EPOLL_EVENT_BYTES, timeout))
+  epollWait(epoll: Fd, { bytes }: EpollEvents, timeout: number): number {
+    return Math.max(0, this.#epollWait(epoll, bytes, bytes.byteLength / EPOLL_EVENT_BYTES, timeout))
   }
 
-  epollEventData(events: DataView, index: number): number {
-    return events.getInt32(index * EPOLL_EVENT_BYTES + EPOLL_DATA_OFFSET, true)
+  epollEventData({ view }: EpollEvents, index: number): number {
+    return view.getInt32(index * EPOLL_EVENT_BYTES + EPOLL_DATA_OFFSET, true)
   }
 
-  epollEventFlags(events: DataView, index: number): number {
-    return events.getUint32(index * EPOLL_EVENT_BYTES, true)
+  epollEventFlags({ view }: EpollEvents, index: number): number {
+    return view.getUint32(index * EPOLL_EVENT_BYTES, true)
   }
 
   /** A system call by its number, of the calling thread only. Addresses are numbers. */

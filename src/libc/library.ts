@@ -12,13 +12,13 @@ import { arch, platform } from 'node:process'
 export type Address = number
 
 /** A function of the C library: takes numbers and addresses. */
-type Call = (...args: readonly (number | ArrayBufferView | string | null)[]) => number
+type Call = (...args: readonly (number | NodeJS.TypedArray | string | null)[]) => number
 
 /** What a binding module can do for us: find functions, tell addresses and the last error number. */
 export interface Library {
-  /** @param prototype in C, pointers as `void *` (views and strings) or `uintptr_t` (addresses) */
+  /** @param prototype in C, pointers as `void *` (typed arrays and strings) or `uintptr_t` (addresses) */
   func(prototype: string): Call
-  addressOf(view: ArrayBufferView): Address
+  addressOf(array: NodeJS.TypedArray): Address
   /** The calling thread's `errno`; read it right after the call that failed. */
   errno(): number
 }
@@ -26,7 +26,7 @@ export interface Library {
 /** The part of koffi's face that is used here. */
 interface Koffi {
   load(path: null): { func(prototype: string): Call }
-  address(value: ArrayBufferView): bigint | number
+  address(value: NodeJS.TypedArray): bigint | number
   errno(): number
 }
 
@@ -44,7 +44,7 @@ export function loadLibrary(): Library {
   const library = koffi.load(null)
   return {
     func: prototype => library.func(prototype),
-    addressOf: view => Number(koffi.address(view)),
+    addressOf: array => Number(koffi.address(array)),
     errno: () => koffi.errno(),
   }
 }

@@ -8,7 +8,7 @@ import { boot, type KhelperDeath } from '../../src/index.js'
 import { UMH_WAIT_PROC } from '../../src/kernel/constants.js'
 import { Khelper, type KhelperIndex, Memory } from '../../src/kernel/memory.js'
 import { errno } from '../../src/libc/index.js'
-import { eventually, openFds, threads, zombies } from '../helpers/resources.js'
+import { eventually, mappings, openFds, threads, zombies } from '../helpers/resources.js'
 import { inThreadHelper, temporary } from '../helpers/temporary.js'
 
 test('khelpers that die again and again under load: every call ends, with its result or an error', async () => {
@@ -180,5 +180,22 @@ test('khelpers that are ended from outside leave no descriptor, each time', asyn
   }
   await kernel.run('/bin/true')
   await eventually('as many descriptors as before', () => eventFds() <= before)
+  await kernel.shutdown()
+})
+
+test('khelpers that are ended give back the memory that their FFI has mapped', async () => {
+  const kernel = boot({ khelpers: 1 })
+  const endless = inThreadHelper('export default () => { for (;;); }')
+  const end = async (times: number): Promise<void> => {
+    for (let round = 0; round < times; round += 1) {
+      await kernel.run(endless, [], { timeout: 1, reject: false })
+      await kernel.run('/bin/true')
+    }
+  }
+  await end(10)
+  const before = mappings()
+  await end(30)
+  const grown = mappings() - before
+  assert.ok(grown < 30, `30 endings left ${grown} mappings`)
   await kernel.shutdown()
 })
