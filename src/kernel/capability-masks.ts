@@ -10,7 +10,10 @@ export interface CapabilityMasks {
   readonly inheritable: bigint
 }
 
-export const ALL_CAPABILITIES = 0xffff_ffff_ffff_ffffn
+/** Linux's last capability (CAP_LAST_CAP, CAP_CHECKPOINT_RESTORE). */
+const LAST_CAPABILITY = 40n
+/** CAP_FULL_SET. */
+const ALL_CAPABILITIES = (1n << (LAST_CAPABILITY + 1n)) - 1n
 /** Nothing is lost. */
 export const NO_LIMITS: CapabilityMasks = { bset: ALL_CAPABILITIES, inheritable: ALL_CAPABILITIES }
 const WORD_BITS = 32

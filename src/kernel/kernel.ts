@@ -11,7 +11,7 @@ import { Doorbell } from '../atomics-sync/index.js'
 import { asFd, EPOLLIN, errnoName, type Libc, loadLibc } from '../libc/index.js'
 import type { CallSpec } from './call-spec.js'
 import { Caller } from './caller.js'
-import { ALL_CAPABILITIES, limitMask, readMasks } from './capability-masks.js'
+import { limitMask, readMasks } from './capability-masks.js'
 import { Completer } from './complete.js'
 import {
   type DisableDepth,
@@ -130,6 +130,8 @@ process.on('exit', () => {
 interface Home extends ThreadSignals {
   readonly ready: Promise<unknown>
   readonly khelpers: number
+  /** Whether another thread has the kernel. */
+  readonly attached: boolean
   /** Called before the first call that may start a process. */
   prepare(): void
   watch(): void
@@ -165,6 +167,7 @@ export class Kernel implements AsyncDisposable {
   readonly #endings = new Set<() => void | Promise<void>>()
   readonly #mourners = new Set<(death: KhelperDeath) => void>()
   #shutdown: Promise<void> | undefined
+  #endingsOver = false
 
   /** @internal `boot` and `attach` make kernels. */
   constructor(memory: Memory, libc: Libc | undefined, handle: KernelHandle, home: Home) {
@@ -187,17 +190,28 @@ export class Kernel implements AsyncDisposable {
       this.#pipes,
       this.#credentials,
       () => home.watch(),
-      () => this.#closed,
+      () => this.ended,
     )
     defineSysctls(this.proc, this)
     defineKernelFiles(this.proc, memory, () => this.stats())
   }
 
-  get #closed(): boolean {
+  /** @internal Whether it takes no more calls: a shutdown has begun. */
+  get closed(): boolean {
+    return this.#shutdown !== undefined || this.ended
+  }
+
+  /** @internal Whether a shutdown has come so far that its applications have ended. */
+  get ended(): boolean {
     return (
-      this.#shutdown !== undefined ||
+      this.#endingsOver ||
       Atomics.load(this.#memory.words, this.#memory.control(Control.RUN_STATE)) !== RunState.RUNNING
     )
+  }
+
+  /** @internal Whether another thread has booted it. */
+  get attached(): boolean {
+    return this.#home.attached
   }
 
   /** Resolves when the khelper threads that start at once are up. Calls need not wait for it: they wait in the queue. */
@@ -265,6 +279,7 @@ export class Kernel implements AsyncDisposable {
     gfp: GfpFlags,
     options?: SetupOptions<Data>,
   ): SubprocessInfo<Data> | null | Promise<SubprocessInfo<Data>> {
+    if (this.closed) throw shutDown()
     return this.#umh.setup(path, argv, envp, gfp as typeof GFP_ATOMIC, options)
   }
 
@@ -303,14 +318,14 @@ export class Kernel implements AsyncDisposable {
     wait: WaitMode,
     options?: ExecOptions,
   ): Promise<number> {
-    if (this.#closed) return Promise.reject(shutDown())
+    if (this.closed) return Promise.reject(shutDown())
     this.#home.prepare()
     return this.#umh.exec(info as SubprocessInfo, wait, options)
   }
 
   /** The same, but blocks this thread and its event loop until it is over. */
   callUsermodehelperExecSync<Data>(info: SubprocessInfo<Data>, wait: WaitMode): number {
-    if (this.#closed) throw shutDown()
+    if (this.closed) throw shutDown()
     this.#home.prepare()
     return this.#umh.execSync(info as SubprocessInfo, wait)
   }
@@ -323,14 +338,23 @@ export class Kernel implements AsyncDisposable {
     wait: WaitMode,
     options?: ExecOptions,
   ): Promise<number> {
-    if (this.#closed) return Promise.reject(shutDown())
+    if (this.closed) return Promise.reject(shutDown())
     this.#home.prepare()
     return this.#umh.call(path, argv, envp, wait, options)
   }
 
-  /** The same, but blocks this thread and its event loop until it is over. */
+  /**
+   * @internal The same, for what an application has to have done when it ends: taken as long as the functions given to
+   * `onShutdown` have not come to their end.
+   */
+  lastCall(path: string, argv: readonly string[], envp: Envp, wait: WaitMode): Promise<number> {
+    this.#home.prepare()
+    return this.#umh.call(path, argv, envp, wait)
+  }
+
+  /** The same as `callUsermodehelper`, but blocks this thread and its event loop until it is over. */
   callUsermodehelperSync(path: string, argv: readonly string[], envp: Envp, wait: WaitMode): number {
-    if (this.#closed) throw shutDown()
+    if (this.closed) throw shutDown()
     this.#home.prepare()
     return this.#umh.callSync(path, argv, envp, wait)
   }
@@ -341,7 +365,7 @@ export class Kernel implements AsyncDisposable {
     argv: readonly string[],
     envp: Envp,
   ): Promise<{ readonly retval: number; readonly stdin: Writable }> {
-    if (this.#closed) throw shutDown()
+    if (this.closed) throw shutDown()
     this.#home.prepare()
     return this.#umh.pipe(path, argv, envp)
   }
@@ -354,7 +378,7 @@ export class Kernel implements AsyncDisposable {
     keyring: Keyring,
     wait: WaitMode,
   ): Promise<number> {
-    if (this.#closed) throw shutDown()
+    if (this.closed) throw shutDown()
     this.#home.prepare()
     return this.#umh.keys(path, argv, envp, keyring, wait)
   }
@@ -393,8 +417,8 @@ export class Kernel implements AsyncDisposable {
   }
 
   /**
-   * The capabilities that helpers may have in their bounding set (kernel.usermodehelper.bset); capability n is bit n.
-   * Assigning can only take bits away. Without CAP_SETPCAP in the service helpers then fail with EPERM.
+   * The capabilities that helpers may have in their bounding set (kernel.usermodehelper.bset); capability n is bit n,
+   * and all 41 of Linux are there at first. Assigning can only take bits away. Without CAP_SETPCAP in the service helpers then fail with EPERM.
    */
   get usermodehelperBset(): bigint {
     return readMasks(this.#memory).bset
@@ -446,7 +470,7 @@ export class Kernel implements AsyncDisposable {
       pipes: this.#pipes,
       signaller: this.#signaller,
       scratch: this.#handle.scratch,
-      closed: this.#closed,
+      closed: this.closed,
       watch: () => this.#home.watch(),
       killTree: (tree: TreeKill) => this.#killTree(tree),
       credentials: this.#credentials,
@@ -465,7 +489,7 @@ export class Kernel implements AsyncDisposable {
 
   /** @returns whether a khelper will do it */
   #killTree(tree: TreeKill): boolean {
-    if (this.#closed || this.#caller.libc === undefined) return false
+    if (this.closed || this.#caller.libc === undefined) return false
     const spec = { path: 'kill-tree', argv: [], envp: [], flags: SlotFlag.TREE, settings: { tree } }
     const settled = this.#direct.call(spec, UMH_WAIT_PROC)
     // A khelper that died of it has signalled nobody: the helper and its group can be signalled from here.
@@ -496,7 +520,7 @@ export class Kernel implements AsyncDisposable {
   }
 
   #processHost(): ProcessHost {
-    if (this.#closed) throw shutDown()
+    if (this.closed) throw shutDown()
     this.#home.prepare()
     return {
       caller: this.#caller,
@@ -554,6 +578,7 @@ export class Kernel implements AsyncDisposable {
 
   async #stop(): Promise<void> {
     await Promise.all([...this.#endings].map(ending => ending()))
+    this.#endingsOver = true
     this.#caller.dropUnqueued()
     await this.#caller.idle()
     this.#caller.close()
@@ -569,6 +594,7 @@ export class Kernel implements AsyncDisposable {
 
 /** A kernel on the thread that booted it: has the other threads. */
 class BootedHome implements Home {
+  readonly attached = false
   readonly #memory: Memory
   readonly #libc: Libc | undefined
   readonly #supervisor: Supervisor
@@ -667,6 +693,7 @@ const STOP_LOOK_MS = 50
 
 /** A thread attached to a kernel: what needs the other threads it asks of the kernel's thread. */
 class AttachedHome implements Home {
+  readonly attached = true
   readonly #memory: Memory
   readonly #libc: Libc | undefined
   readonly #completer: Completer
@@ -783,9 +810,12 @@ function makeScratch(): string {
   return makeServiceFolder(tmpdir(), 'scratch')
 }
 
+/** Bits of no capability mean nothing, as in Linux. */
+const LARGEST_SET = 2n ** 64n - 1n
+
 function checkMask(mask: unknown, name: string): bigint {
   if (typeof mask !== 'bigint') throw wrongType(name, 'of type bigint', mask)
-  if (mask < 0n || mask > ALL_CAPABILITIES) throw outOfRange(name, 'a set of 64 bits', mask)
+  if (mask < 0n || mask > LARGEST_SET) throw outOfRange(name, 'a set of 64 bits', mask)
   return mask
 }
 

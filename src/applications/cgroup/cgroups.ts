@@ -32,8 +32,10 @@ export class Cgroups {
     this.root = this.#make([], undefined, {}, false, 'the root is not a group of its own on the system')
     const undefine = kernel.proc.define('/proc/khelper/cgroups', { read: () => this.#lines() })
     kernel.onShutdown(async () => {
-      this.#agent.flush()
+      void this.#agent.flush()
       await Promise.allSettled(this.list().flatMap(group => group.running))
+      // Their groups may have fallen empty.
+      await this.#agent.flush()
       this.#real?.close()
       undefine()
     })

@@ -5,6 +5,7 @@
  */
 import { outOfRange, SystemError, wrongType, wrongValue } from '../../kernel/errors.js'
 import type { KobjectAction } from './actions.js'
+import { EventRing } from './event-ring.js'
 
 const DEFAULT_BUFFER = 1024
 const LARGEST_BUFFER = 2 ** 20
@@ -47,9 +48,8 @@ const DONE = { done: true, value: undefined } as const
 
 export class UeventListener implements AsyncIterableIterator<ReceivedUevent> {
   readonly #options: ListenOptions
-  readonly #capacity: number
   readonly #left: (listener: UeventListener) => void
-  readonly #events: Uevent[] = []
+  readonly #events: EventRing<Uevent>
   readonly #readers: Reader[] = []
   #lost = 0
   #ended = false
@@ -58,7 +58,7 @@ export class UeventListener implements AsyncIterableIterator<ReceivedUevent> {
   /** @param left called once, when it listens no more */
   constructor(options: ListenOptions, capacity: number, left: (listener: UeventListener) => void) {
     this.#options = options
-    this.#capacity = capacity
+    this.#events = new EventRing(capacity)
     this.#left = left
     const { signal } = options
     if (signal?.aborted) this.#abort()
@@ -73,11 +73,7 @@ export class UeventListener implements AsyncIterableIterator<ReceivedUevent> {
       reader.resolve({ done: false, value: { ...event, lost: 0 } })
       return
     }
-    if (this.#events.length === this.#capacity) {
-      this.#events.shift()
-      this.#lost += 1
-    }
-    this.#events.push(event)
+    if (this.#events.put(event)) this.#lost += 1
   }
 
   /** No event will come any more; those that are there can still be read. */
@@ -95,7 +91,7 @@ export class UeventListener implements AsyncIterableIterator<ReceivedUevent> {
   readonly #abort = (): void => {
     const { signal } = this.#options
     this.#error = new DOMException('The operation was aborted', { name: 'AbortError', cause: signal?.reason })
-    this.#events.length = 0
+    this.#events.clear()
     this.end()
   }
 
@@ -112,7 +108,7 @@ export class UeventListener implements AsyncIterableIterator<ReceivedUevent> {
       this.#lost = 0
       return Promise.reject(overrun(lost))
     }
-    const event = this.#events.shift()
+    const event = this.#events.take()
     if (event !== undefined) {
       this.#lost = 0
       return Promise.resolve({ done: false, value: { ...event, lost } })
@@ -122,7 +118,7 @@ export class UeventListener implements AsyncIterableIterator<ReceivedUevent> {
   }
 
   return(): Promise<IteratorResult<ReceivedUevent, undefined>> {
-    this.#events.length = 0
+    this.#events.clear()
     this.#lost = 0
     this.end()
     return Promise.resolve(DONE)
