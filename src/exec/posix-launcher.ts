@@ -133,7 +133,7 @@ export class PosixLauncher {
     }
     const process = allocateProcess(this.#memory)
     if (process < 0) {
-      this.#refuse(slot, errno('EAGAIN'), Step.FORK)
+      this.#refuse(slot, errno('EAGAIN'), Step.PROCESS_TABLE)
       return
     }
     this.#reaper.ring()

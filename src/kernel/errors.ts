@@ -185,6 +185,7 @@ const SYSCALLS: Readonly<Record<number, string>> = {
   [Step.NO_NEW_PRIVS]: 'prctl',
   [Step.AFFINITY]: 'sched_setaffinity',
   [Step.CAPABILITIES]: 'capset',
+  [Step.PROCESS_TABLE]: 'khelper',
 }
 
 /** What of a helper's credentials a step sets. */
@@ -207,6 +208,9 @@ export function launchMessage(error: number, step: number, path: string, cwd: st
   if (step === Step.CHDIR) return `${name}: the working directory cannot be entered: ${cwd}`
   if (step >= Step.STDIN && step <= Step.STDERR) {
     return `${name}: cannot open the file for ${['stdin', 'stdout', 'stderr'][step - Step.STDIN]} of ${path}`
+  }
+  if (step === Step.PROCESS_TABLE) {
+    return `${name}: as many helpers run as the kernel has descriptors for, and none is left for ${path}; boot({ descriptors }) with more, or run fewer at once`
   }
   const credential = CREDENTIALS[step]
   if (credential !== undefined) return `${name}: the service may not set the ${credential} of ${path}`

@@ -130,6 +130,8 @@ process.on('exit', () => {
 interface Home extends ThreadSignals {
   readonly ready: Promise<unknown>
   readonly khelpers: number
+  /** Whether another thread has the kernel. */
+  readonly attached: boolean
   /** Called before the first call that may start a process. */
   prepare(): void
   watch(): void
@@ -170,6 +172,7 @@ export class Kernel implements AsyncDisposable {
   readonly #endings = new Set<() => void | Promise<void>>()
   readonly #mourners = new Set<(death: KhelperDeath) => void>()
   #shutdown: Promise<void> | undefined
+  #endingsOver = false
 
   /** @internal `boot` and `attach` make kernels. */
   constructor(memory: Memory, libc: Libc | undefined, handle: KernelHandle, home: Home) {
@@ -192,14 +195,20 @@ export class Kernel implements AsyncDisposable {
       this.#pipes,
       this.#credentials,
       () => home.watch(),
-      () => this.#closed,
+      () => this.ended,
     )
     defineSysctls(this.proc, this)
     defineKernelFiles(this.proc, memory, () => this.stats())
   }
 
-  get #closed(): boolean {
+  /** @internal Whether it takes no more calls: a shutdown has begun. */
+  get closed(): boolean {
     return this.#shutdown !== undefined || !this.#running
+  }
+
+  /** @internal Whether a shutdown has come so far that its applications have ended. */
+  get ended(): boolean {
+    return this.#endingsOver || !this.#running
   }
 
   get #running(): boolean {
@@ -223,7 +232,7 @@ export class Kernel implements AsyncDisposable {
 
   /** Whether another thread has booted it: what it keeps beside calls (modules, keys, values by path) is that thread's. */
   get attached(): boolean {
-    return this.#home instanceof AttachedHome
+    return this.#home.attached
   }
 
   /** For other threads of this process to `attach` to this kernel. */
@@ -276,6 +285,7 @@ export class Kernel implements AsyncDisposable {
     gfp: GfpFlags,
     options?: SetupOptions<Data>,
   ): SubprocessInfo<Data> | null | Promise<SubprocessInfo<Data>> {
+    if (this.closed) throw shutDown()
     return this.#umh.setup(path, argv, envp, gfp as typeof GFP_ATOMIC, options)
   }
 
@@ -314,14 +324,14 @@ export class Kernel implements AsyncDisposable {
     wait: WaitMode,
     options?: ExecOptions,
   ): Promise<number> {
-    if (this.#closed) return Promise.reject(shutDown())
+    if (this.closed) return Promise.reject(shutDown())
     this.#home.prepare()
     return this.#umh.exec(info as SubprocessInfo, wait, options)
   }
 
   /** The same, but blocks this thread and its event loop until it is over. */
   callUsermodehelperExecSync<Data>(info: SubprocessInfo<Data>, wait: WaitMode): number {
-    if (this.#closed) throw shutDown()
+    if (this.closed) throw shutDown()
     this.#home.prepare()
     return this.#umh.execSync(info as SubprocessInfo, wait)
   }
@@ -334,14 +344,23 @@ export class Kernel implements AsyncDisposable {
     wait: WaitMode,
     options?: ExecOptions,
   ): Promise<number> {
-    if (this.#closed) return Promise.reject(shutDown())
+    if (this.closed) return Promise.reject(shutDown())
     this.#home.prepare()
     return this.#umh.call(path, argv, envp, wait, options)
   }
 
-  /** The same, but blocks this thread and its event loop until it is over. */
+  /**
+   * @internal The same, for what an application has to have done when it ends: taken as long as the functions given to
+   * `onShutdown` have not come to their end.
+   */
+  lastCall(path: string, argv: readonly string[], envp: Envp, wait: WaitMode): Promise<number> {
+    this.#home.prepare()
+    return this.#umh.call(path, argv, envp, wait)
+  }
+
+  /** The same as `callUsermodehelper`, but blocks this thread and its event loop until it is over. */
   callUsermodehelperSync(path: string, argv: readonly string[], envp: Envp, wait: WaitMode): number {
-    if (this.#closed) throw shutDown()
+    if (this.closed) throw shutDown()
     this.#home.prepare()
     return this.#umh.callSync(path, argv, envp, wait)
   }
@@ -352,7 +371,7 @@ export class Kernel implements AsyncDisposable {
     argv: readonly string[],
     envp: Envp,
   ): Promise<{ readonly retval: number; readonly stdin: Writable }> {
-    if (this.#closed) throw shutDown()
+    if (this.closed) throw shutDown()
     this.#home.prepare()
     return this.#umh.pipe(path, argv, envp)
   }
@@ -365,7 +384,7 @@ export class Kernel implements AsyncDisposable {
     keyring: Keyring,
     wait: WaitMode,
   ): Promise<number> {
-    if (this.#closed) throw shutDown()
+    if (this.closed) throw shutDown()
     this.#home.prepare()
     return this.#umh.keys(path, argv, envp, keyring, wait)
   }
@@ -409,8 +428,9 @@ export class Kernel implements AsyncDisposable {
   }
 
   /**
-   * The capabilities that helpers may have in their bounding set (kernel.usermodehelper.bset); capability n is bit n.
-   * Assigning can only take bits away. Without CAP_SETPCAP in the service helpers then fail with EPERM.
+   * The capabilities that helpers may have in their bounding set (kernel.usermodehelper.bset); capability n is bit n,
+   * and all 41 of Linux are there at first. Assigning can only take bits away. Without CAP_SETPCAP in the service
+   * helpers then fail with EPERM.
    */
   get usermodehelperBset(): bigint {
     return readMasks(this.#memory).bset
@@ -455,7 +475,7 @@ export class Kernel implements AsyncDisposable {
   ): Helper
   run(file: string | URL, args?: readonly string[], options?: RunOptions): Helper<string | Buffer>
   run(file: string | URL, args: readonly string[] = [], options: RunOptions = {}): Helper<string | Buffer> {
-    return this.#run(file, args, options, this.#closed, this.#state)
+    return this.#run(file, args, options, this.closed, this.#state)
   }
 
   /**
@@ -505,7 +525,7 @@ export class Kernel implements AsyncDisposable {
 
   /** @returns whether a khelper will do it */
   #killTree(tree: TreeKill): boolean {
-    if (this.#closed || this.#caller.libc === undefined) return false
+    if (this.closed || this.#caller.libc === undefined) return false
     const spec = { path: 'kill-tree', argv: [], envp: [], flags: SlotFlag.TREE, settings: { tree } }
     const settled = this.#direct.call(spec, UMH_WAIT_PROC)
     // A khelper that died of it has signalled nobody: the helper and its group can be signalled from here.
@@ -536,7 +556,7 @@ export class Kernel implements AsyncDisposable {
   }
 
   #processHost(): ProcessHost {
-    if (this.#closed) throw shutDown()
+    if (this.closed) throw shutDown()
     this.#home.prepare()
     return {
       caller: this.#caller,
@@ -606,6 +626,7 @@ export class Kernel implements AsyncDisposable {
     // What crashed before is told first: what hears of it may want to do something about it.
     if (this.#home.telling) await this.#home.told()
     await Promise.all([...this.#endings].map(ending => ending()))
+    this.#endingsOver = true
     this.#caller.dropUnqueued()
     await this.#caller.idle()
     // What was in flight may have crashed since.
@@ -624,6 +645,7 @@ export class Kernel implements AsyncDisposable {
 
 /** A kernel on the thread that booted it: has the other threads. */
 class BootedHome implements Home {
+  readonly attached = false
   readonly #memory: Memory
   readonly #libc: Libc | undefined
   readonly #supervisor: Supervisor
@@ -734,6 +756,7 @@ const STOP_LOOK_MS = 50
 
 /** A thread attached to a kernel: what needs the other threads it asks of the kernel's thread. */
 class AttachedHome implements Home {
+  readonly attached = true
   readonly #memory: Memory
   readonly #libc: Libc | undefined
   readonly #completer: Completer

@@ -331,6 +331,8 @@ export const Step = {
   NO_NEW_PRIVS: 15,
   AFFINITY: 16,
   CAPABILITIES: 17,
+  /** The kernel's own table of processes is full. */
+  PROCESS_TABLE: 18,
 } as const
 
 /** Words of a row in the table of processes. */

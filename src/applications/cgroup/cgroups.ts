@@ -34,7 +34,7 @@ export class Cgroups {
     kernel.onShutdown(async () => {
       void this.#agent.flush()
       await Promise.allSettled(this.list().flatMap(group => group.running))
-      // Groups that have fallen empty meanwhile.
+      // Their groups may have fallen empty.
       await this.#agent.flush()
       this.#real?.close()
       undefine()

@@ -14,8 +14,8 @@ const ENVIRONMENT = ['HOME=/', 'PATH=/sbin:/bin:/usr/sbin:/usr/bin']
 interface Work {
   readonly path: string
   scheduled: NodeJS.Immediate | undefined
-  /** Under way. */
-  telling: Promise<void> | undefined
+  /** Resolves when the program that is being told has been started. */
+  running: Promise<void> | undefined
 }
 
 export class ReleaseAgent {
@@ -45,28 +45,26 @@ export class ReleaseAgent {
 
   /** Schedules the work of a group that has been released. */
   schedule(group: object, path: string): void {
-    const work = this.#work.get(group) ?? { path, scheduled: undefined, telling: undefined }
+    const work = this.#work.get(group) ?? { path, scheduled: undefined, running: undefined }
     this.#work.set(group, work)
     work.scheduled ??= setImmediate(() => this.#begin(group, work))
   }
 
-  /** Begins at once what is scheduled. @returns resolves when all programs have been started, or have not */
+  /** Begins at once what is scheduled. @returns when nothing is scheduled any more, and all have been told */
   async flush(): Promise<void> {
     while (this.#work.size > 0) {
-      for (const [group, work] of this.#work) {
-        if (work.scheduled !== undefined) this.#begin(group, work)
-      }
-      await Promise.all([...this.#work.values()].map(work => work.telling))
+      for (const [group, work] of this.#work) if (work.scheduled !== undefined) this.#begin(group, work)
+      await Promise.all([...this.#work.values()].map(({ running }) => running))
     }
   }
 
   #begin(group: object, work: Work): void {
     // A work item runs once at a time: it is begun again when it ends.
-    if (work.telling !== undefined) return
+    if (work.running !== undefined) return
     clearImmediate(work.scheduled)
     work.scheduled = undefined
-    work.telling = this.#tell(work.path).finally(() => {
-      work.telling = undefined
+    work.running = this.#tell(work.path).finally(() => {
+      work.running = undefined
       if (work.scheduled !== undefined) this.#begin(group, work)
       else this.#work.delete(group)
     })
@@ -76,7 +74,7 @@ export class ReleaseAgent {
     const agent = this.#program
     if (agent === '') return
     try {
-      await this.#kernel.callUsermodehelper(agent, [agent, path], ENVIRONMENT, UMH_WAIT_EXEC)
+      await this.#kernel.lastCall(agent, [agent, path], ENVIRONMENT, UMH_WAIT_EXEC)
     } catch {
       // The kernel has been shut down: as for any other result, nobody is there to be told.
     }

@@ -71,13 +71,17 @@ export type UeventVariables =
   | null
   | undefined
 
+const PRIMITIVES = new Set(['string', 'number', 'bigint', 'boolean'])
+
 export function variablesOf(given: UeventVariables): readonly string[] {
   if (given === null || given === undefined) return []
   if (Array.isArray(given)) return given.map((variable, index) => checkVariable(variable, `env[${index}]`))
   if (typeof given !== 'object') throw wrongType('env', 'an array of strings or an object', given)
   const variables: string[] = []
   for (const [key, value] of Object.entries(given)) {
-    if (value !== undefined) variables.push(checkVariable(`${key}=${value}`, `env.${key}`))
+    if (value === undefined) continue
+    if (!PRIMITIVES.has(typeof value)) throw wrongType(`env.${key}`, 'a string or a number', value)
+    variables.push(checkVariable(`${key}=${value}`, `env.${key}`))
   }
   return variables
 }

@@ -5,6 +5,7 @@
  */
 import { outOfRange, SystemError, wrongType, wrongValue } from '../../kernel/errors.js'
 import type { KobjectAction } from './actions.js'
+import { EventRing } from './event-ring.js'
 
 const DEFAULT_BUFFER = 1024
 const LARGEST_BUFFER = 2 ** 20
@@ -47,11 +48,8 @@ const DONE = { done: true, value: undefined } as const
 
 export class UeventListener implements AsyncIterableIterator<ReceivedUevent> {
   readonly #options: ListenOptions
-  readonly #capacity: number
   readonly #left: (listener: UeventListener) => void
-  /** What waits begins at `#first`: taking the first of a long array moves all others. */
-  #events: Uevent[] = []
-  #first = 0
+  readonly #events: EventRing<Uevent>
   readonly #readers: Reader[] = []
   #lost = 0
   #ended = false
@@ -60,7 +58,7 @@ export class UeventListener implements AsyncIterableIterator<ReceivedUevent> {
   /** @param left called once, when it listens no more */
   constructor(options: ListenOptions, capacity: number, left: (listener: UeventListener) => void) {
     this.#options = options
-    this.#capacity = capacity
+    this.#events = new EventRing(capacity)
     this.#left = left
     const { signal } = options
     if (signal?.aborted) this.#abort()
@@ -75,28 +73,7 @@ export class UeventListener implements AsyncIterableIterator<ReceivedUevent> {
       reader.resolve({ done: false, value: { ...event, lost: 0 } })
       return
     }
-    if (this.#events.length - this.#first === this.#capacity) {
-      this.#take()
-      this.#lost += 1
-    }
-    this.#events.push(event)
-  }
-
-  #take(): Uevent | undefined {
-    if (this.#first >= this.#events.length) return undefined
-    const event = this.#events[this.#first]
-    this.#first += 1
-    // Half of it is behind us: what is moved is paid for by what was taken.
-    if (this.#first * 2 >= this.#events.length) {
-      this.#events = this.#events.slice(this.#first)
-      this.#first = 0
-    }
-    return event
-  }
-
-  #clear(): void {
-    this.#events = []
-    this.#first = 0
+    if (this.#events.put(event)) this.#lost += 1
   }
 
   /** No event will come any more; those that are there can still be read. */
@@ -114,7 +91,7 @@ export class UeventListener implements AsyncIterableIterator<ReceivedUevent> {
   readonly #abort = (): void => {
     const { signal } = this.#options
     this.#error = new DOMException('The operation was aborted', { name: 'AbortError', cause: signal?.reason })
-    this.#clear()
+    this.#events.clear()
     this.end()
   }
 
@@ -131,7 +108,7 @@ export class UeventListener implements AsyncIterableIterator<ReceivedUevent> {
       this.#lost = 0
       return Promise.reject(overrun(lost))
     }
-    const event = this.#take()
+    const event = this.#events.take()
     if (event !== undefined) {
       this.#lost = 0
       return Promise.resolve({ done: false, value: { ...event, lost } })
@@ -141,7 +118,7 @@ export class UeventListener implements AsyncIterableIterator<ReceivedUevent> {
   }
 
   return(): Promise<IteratorResult<ReceivedUevent, undefined>> {
-    this.#clear()
+    this.#events.clear()
     this.#lost = 0
     this.end()
     return Promise.resolve(DONE)

@@ -13,6 +13,7 @@ import { checkAction, type KobjectAction, parseSynthetic } from './actions.js'
 import { addUeventVar, KobjUeventEnv, type UeventVariables, variablesOf } from './env.js'
 import { Kobject, type Kset, ueventState } from './kobject.js'
 import { checkListening, type ListenOptions, type Uevent, UeventListener } from './listener.js'
+import { UeventFiles } from './uevent-files.js'
 
 /** The channel of node:diagnostics_channel on which every event of every kernel is published, as a `Uevent`. */
 const published = channel('khelper:uevent')
@@ -20,16 +21,16 @@ const published = channel('khelper:uevent')
 export class Uevents {
   readonly #kernel: Kernel
   readonly #listeners = new Set<UeventListener>()
-  readonly #files = new WeakMap<Kobject, () => void>()
+  /** From `add` to `remove` an object has its file, to which synthetic events are written. */
+  readonly #files: UeventFiles
   #seqnum = 0
-  #ended = false
 
   /** @internal See `uevents`. */
   constructor(kernel: Kernel) {
     this.#kernel = kernel
+    this.#files = new UeventFiles(kernel.proc, (kobj, text) => this.synthesize(kobj, text))
     kernel.proc.define('/sys/kernel/uevent_seqnum', { read: () => `${this.#seqnum}\n` })
     kernel.onShutdown(() => {
-      this.#ended = true
       for (const listener of this.#listeners) listener.end()
     })
   }
@@ -50,15 +51,19 @@ export class Uevents {
    * @throws SystemError EINVAL if neither the object nor one above it is in a kset; ENOENT if it has no path; ENOMEM
    *   beyond 64 variables or 2048 bytes; what the kset's `uevent` refuses it with; and then, with the listeners told
    *   already, what became of the helper: EBUSY while helpers are disabled, ENOMEM without a free descriptor;
-   *   ERR_KHELPER_SHUT_DOWN when the kernel has gone
+   *   ERR_KHELPER_SHUT_DOWN after the kernel's shutdown
    */
   kobjectUeventEnv(kobj: Kobject, action: KobjectAction, variables: UeventVariables): void {
     if (!(kobj instanceof Kobject)) throw wrongType('kobj', 'a Kobject', kobj)
     checkAction(action)
-    if (this.#ended) throw shutDown()
     const given = variablesOf(variables)
+    if (this.#kernel.ended) throw shutDown()
     const state = kobj[ueventState]
-    if (action === 'remove') state.removeSent = true
+    if (action === 'remove') {
+      state.removeSent = true
+      // Whether or not anybody hears of it: the object goes.
+      this.#files.remove(kobj)
+    }
     const kset = ksetOf(kobj)
     const { filter, name, uevent } = kset.operations
     if (kobj.ueventSuppress) return
@@ -80,7 +85,8 @@ export class Uevents {
     this.#seqnum += 1
     const seqnum = this.#seqnum
     env.add(`SEQNUM=${seqnum}`)
-    this.#show(kobj, action, devpath)
+    if (action === 'add') this.#files.add(kobj, devpath)
+    else this.#files.move(kobj, devpath)
     this.#broadcast({ action, devpath, subsystem, seqnum, env: asObject(env.variables) })
     this.#callHelper(env, subsystem)
   }
@@ -97,22 +103,16 @@ export class Uevents {
     this.kobjectUeventEnv(kobj, action, variables)
   }
 
-  /** Listens from now on: an async iterator of events, which ends with the kernel. Listening keeps no process alive. */
+  /**
+   * Listens from now on: an async iterator of events. Listening keeps no process alive.
+   * @throws TypeError, RangeError; ERR_KHELPER_SHUT_DOWN
+   */
   events(options: ListenOptions = {}): UeventListener {
-    const listener = new UeventListener(options, checkListening(options), left =>
-      this.#listeners.delete(left),
-    )
-    if (this.#ended) listener.end()
-    else if (!options.signal?.aborted) this.#listeners.add(listener)
+    const capacity = checkListening(options)
+    if (this.#kernel.closed) throw shutDown()
+    const listener = new UeventListener(options, capacity, left => this.#listeners.delete(left))
+    if (!options.signal?.aborted) this.#listeners.add(listener)
     return listener
-  }
-
-  /** From `add` to `remove` an object has its file, to which synthetic events are written. */
-  #show(kobj: Kobject, action: KobjectAction, devpath: string): void {
-    if (action === 'add') {
-      const write = (text: string) => this.synthesize(kobj, text)
-      this.#files.set(kobj, this.#kernel.proc.define(`/sys${devpath}/uevent`, { write }))
-    } else if (action === 'remove') this.#files.get(kobj)?.()
   }
 
   #broadcast(event: Uevent): void {

@@ -2,14 +2,15 @@
  * khelper/usermode-driver: a long-running program that the service carries with it as bytes, and talks to over pipes;
  * as in Linux 6.16, kernel/usermode_driver.c.
  */
-import { accessSync, constants, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { accessSync, constants, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Readable, Writable } from 'node:stream'
 import { UMH_WAIT_EXEC } from '../../kernel/constants.js'
-import { SystemError, wrongType, wrongValue } from '../../kernel/errors.js'
+import { SystemError, shutDown, wrongType, wrongValue } from '../../kernel/errors.js'
 import type { Kernel } from '../../kernel/kernel.js'
 import type { Helper } from '../../kernel/run/types.js'
+import { makeServiceFolder, removeLeftFolders } from '../../kernel/service-folders.js'
 import { type ErrnoName, errnoName } from '../../libc/errno.js'
 import { perKernel } from '../per-kernel.js'
 
@@ -41,6 +42,7 @@ interface Driver {
 }
 
 const OWNER_ONLY = 0o700
+const FOLDER_KIND = 'umd'
 const MEMORY_FOLDERS = ['/dev/shm', '/run']
 
 /** Drivers do not outlive their service, and leave nothing behind. */
@@ -56,6 +58,7 @@ export class UsermodeDrivers {
   /** @internal See `usermodeDrivers`. */
   constructor(kernel: Kernel) {
     this.#kernel = kernel
+    removeLeftFolders(folderInMemory(), FOLDER_KIND)
     const exit = () => this.#unloadAll()
     exits.add(exit)
     kernel.onShutdown(() => {
@@ -67,14 +70,16 @@ export class UsermodeDrivers {
   /**
    * Puts a driver's program into a private folder, in memory where that can be had (umd_load_blob).
    * @param bytes a program, or a script that begins with `#!`
-   * @throws SystemError EBUSY if it is loaded already; the error of the file system, with nothing left behind
+   * @throws SystemError EBUSY if it is loaded already; the error of the file system, with nothing left behind;
+   *   ERR_KHELPER_SHUT_DOWN
    */
   umdLoadBlob(info: UmdInfo, bytes: Uint8Array): void {
     checkInfo(info)
     if (!(bytes instanceof Uint8Array)) throw wrongType('bytes', 'a Uint8Array', bytes)
+    if (this.#kernel.closed) throw shutDown()
     const driver = this.#driver(info)
     if (driver.folder !== undefined) throw refused('EBUSY', info, 'is loaded already', 'umd_load_blob')
-    const folder = mkdtempSync(join(folderInMemory(), 'khelper-umd-'))
+    const folder = makeServiceFolder(folderInMemory(), FOLDER_KIND)
     try {
       writeFileSync(join(folder, info.driverName), bytes, { mode: OWNER_ONLY, flag: 'wx' })
     } catch (error) {

@@ -77,14 +77,13 @@ export function capabilitySysctl(path: string, get: () => bigint, limit: (mask: 
     read: () => `${get() & HALF}\t${get() >> HALF_BITS}\n`,
     write: data => {
       const words = data.split(/\s+/).filter(word => word !== '')
-      if (words.length > 2) throw invalid(path, 'two numbers are expected')
-      const numbers = words.map(word => {
-        const number = parseInteger(word)
-        if (number === undefined || number < 0) throw invalid(path, 'two numbers are expected')
-        if (BigInt(number) > HALF) throw invalid(path, 'each number has 32 bits')
+      const numbers = words.map(parseInteger)
+      if (numbers.length === 0 || numbers.length > 2) throw invalid(path, 'two numbers are expected')
+      const [low = get() & HALF, high = get() >> HALF_BITS] = numbers.map(number => {
+        if (number === undefined) throw invalid(path, 'two numbers are expected')
+        if (number < 0 || number > HALF) throw invalid(path, 'each number has 32 bits')
         return BigInt(number)
       })
-      const [low = get() & HALF, high = get() >> HALF_BITS] = numbers
       limit(get() & ((high << HALF_BITS) | low))
     },
   }

@@ -54,6 +54,22 @@ test('a group with a group in it is not released until that is removed', async (
   assert.deepEqual(told(), ['/outer'])
 })
 
+test('a shutdown that waits for helpers: the agent is told of each group that falls empty meanwhile', async () => {
+  const kernel = boot({ khelpers: 1 })
+  const groups = cgroups(kernel)
+  const { path, told } = agent()
+  groups.releaseAgent = path
+  const helpers = ['/early', '/late'].map(name => groups.create(name, BARE).run('cat', [], { stdin: 'pipe' }))
+  const over = kernel.shutdown()
+  helpers[0]?.stdin?.end()
+  await helpers[0]
+  await eventually('the first was told', () => told().length > 0)
+  helpers[1]?.stdin?.end()
+  await over
+  await eventually('the second was told', () => told().length > 1)
+  assert.deepEqual(told(), ['/early', '/late'])
+})
+
 test('a helper enters between the release and the start of the agent: the agent is run all the same', async () => {
   await using kernel = boot({ khelpers: 1 })
   const groups = cgroups(kernel)

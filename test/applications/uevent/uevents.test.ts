@@ -39,6 +39,15 @@ async function drain(listener: UeventListener): Promise<ReceivedUevent[]> {
 }
 
 describe('what is sent', () => {
+  test('a value that is no text is refused by the name of its variable', () => {
+    for (const value of [Symbol('s'), {}, null, () => {}]) {
+      assert.throws(() => events.kobjectUeventEnv(objectIn(), 'change', { VALUE: value as never }), {
+        code: 'ERR_INVALID_ARG_TYPE',
+        message: /"env\.VALUE"/,
+      })
+    }
+  })
+
   test('ACTION, DEVPATH, SUBSYSTEM, the caller’s, the kset’s, SEQNUM, in this order', async () => {
     const listener = events.events()
     const object = objectIn({ uevent: (_, env) => addUeventVar(env, 'KSET=1') })
@@ -479,6 +488,18 @@ describe('listeners', () => {
     assert.equal((await listener.next()).value?.action, 'add')
     assert.equal((await listener.next()).done, true)
     assert.equal((await waiting).done, true)
+  })
+
+  test('after a shutdown nobody listens, and nothing is sent', async () => {
+    const other = boot({ khelpers: 1 })
+    const its = uevents(other)
+    await other.shutdown()
+    assert.throws(() => its.events(), { code: 'ERR_KHELPER_SHUT_DOWN' })
+    assert.throws(() => its.kobjectUevent(objectIn(), 'add'), { code: 'ERR_KHELPER_SHUT_DOWN' })
+    assert.equal(its.seqnum, 0)
+    const late = boot({ khelpers: 1 })
+    await late.shutdown()
+    assert.throws(() => uevents(late).events(), { code: 'ERR_KHELPER_SHUT_DOWN' })
   })
 
   test('wrong options are refused', () => {

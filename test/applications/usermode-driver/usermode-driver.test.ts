@@ -222,3 +222,32 @@ test('with the process every driver ends and every program goes', async () => {
   await eventually('it has ended', () => !alive(Number(tgid)))
   assert.ok(folder.startsWith('/') && !existsSync(folder), folder)
 })
+
+test('after a shutdown no program is put anywhere', async () => {
+  const kernel = boot({ khelpers: 1 })
+  const drivers = usermodeDrivers(kernel)
+  await kernel.shutdown()
+  assert.throws(() => drivers.umdLoadBlob(new UmdInfo('d'), ECHO), { code: 'ERR_KHELPER_SHUT_DOWN' })
+})
+
+test('the program of a service that was killed goes with the next service’s drivers', async () => {
+  const file = write(
+    'killed.mjs',
+    `import { boot } from '${KERNEL}'
+     import { UmdInfo, usermodeDrivers } from '${DRIVER}'
+     import { once } from 'node:events'
+     const kernel = boot({ khelpers: 1 })
+     const info = new UmdInfo('d')
+     usermodeDrivers(kernel).umdLoadBlob(info, Buffer.from('#!/bin/sh\\npwd\\nread -r line\\n'))
+     await usermodeDrivers(kernel).forkUsermodeDriver(info)
+     process.stdout.write(String((await once(info.pipeFromUmh, 'data'))[0]), () => process.kill(process.pid, 'SIGKILL'))`,
+  )
+  const { signal, stdout } = spawnSync(process.execPath, [file], { encoding: 'utf8', timeout: 60_000 })
+  const folder = stdout.trim()
+  assert.equal(signal, 'SIGKILL')
+  assert.ok(existsSync(folder), folder)
+  const kernel = boot({ khelpers: 1 })
+  usermodeDrivers(kernel)
+  assert.equal(existsSync(folder), false)
+  await kernel.shutdown()
+})

@@ -332,3 +332,16 @@ function openable(path: string): boolean {
     return false
   }
 }
+
+test('as many helpers run as there are descriptors: the error says whose limit that is', async () => {
+  const kernel = boot({ khelpers: 1, descriptors: 2, launcher: 'posix_spawn' })
+  const helpers = [1, 2].map(() => kernel.run('cat', [], { stdin: 'pipe', wait: UMH_WAIT_EXEC }))
+  await Promise.all(helpers)
+  await assert.rejects(kernel.run('true'), {
+    code: 'EAGAIN',
+    syscall: 'khelper',
+    message: /none is left for true; boot\(\{ descriptors \}\)/,
+  })
+  for (const helper of helpers) helper.stdin?.end()
+  await kernel.shutdown()
+})
