@@ -226,7 +226,7 @@ export function launchMessage(error: number, step: number, path: string, cwd: st
     case -errno('EMFILE'):
       return `${name}: no file descriptor left to start ${path}; raise the limit (ulimit -n) or run fewer helpers at once`
     case -errno('EAGAIN'):
-      return `${name}: no process left to start ${path}; raise the limit (ulimit -u) or what the kernel may have running (boot({ descriptors })), or run fewer helpers at once`
+      return `${name}: no process left to start ${path}; raise the limit (ulimit -u) or run fewer helpers at once`
     case -errno('ENOMEM'):
       return `${name}: no memory left to start ${path}`
     case -errno('EBUSY'):

@@ -15,6 +15,8 @@ const KERNEL = new URL('../../../src/kernel/kernel.js', import.meta.url).href
 const REBOOT = new URL('../../../src/applications/reboot/index.js', import.meta.url).href
 /** An end that takes longer hangs; a prompt one is told by the order of things, not by the clock. */
 const HANGS_MS = 60_000
+/** A deadline that a test waits out, within which a busy machine still ends a process with many threads. */
+const WAITED_OUT_MS = 2_000
 
 let services = 0
 
@@ -237,7 +239,7 @@ describe('nothing is free for the command', { concurrency: true }, () => {
     const taken = new AbortController()
     const held = full.run('sleep', ['60'], { signal: taken.signal, killSignal: 'SIGKILL', reject: false })
     await Promise.all([kernel.ready, full.ready])
-    const room = reboot(full, { deadline: 50 })
+    const room = reboot(full, { deadline: ${WAITED_OUT_MS} })
     room.registerRebootNotifier(() => say('listener'))`
 
   test('the default command does not need it', async () => {
@@ -248,7 +250,7 @@ describe('nothing is free for the command', { concurrency: true }, () => {
   test('all khelpers are held by in-thread helpers: neither does it then', async () => {
     const endless = inThreadHelper('export default () => new Promise(() => {})')
     const { code, lines } = await end(`
-      const room = reboot(kernel, { deadline: 50 })
+      const room = reboot(kernel, { deadline: ${WAITED_OUT_MS} })
       room.registerRebootNotifier(() => say('listener'))
       for (let count = 0; count < 40; count += 1) kernel.run('${endless}').catch(() => {})
       room.orderlyPoweroff(true)`)
@@ -296,7 +298,7 @@ describe('nothing is free for the command', { concurrency: true }, () => {
   test('somebody holds helpers enabled for ever: not longer than the deadline', async () => {
     const { code, lines } = await end(`
       say(await kernel.usermodehelperReadTrylock())
-      reboot(kernel, { deadline: 50 }).registerRebootNotifier(async () => {
+      reboot(kernel, { deadline: ${WAITED_OUT_MS} }).registerRebootNotifier(async () => {
         say('helper ' + await kernel.callUsermodehelper('/bin/true', ['true'], [], 2))
       })
       reboot(kernel).orderlyPoweroff()`)
@@ -318,7 +320,7 @@ describe('listeners', { concurrency: true }, () => {
 
   test('one that never ends is left when the time is over; those after it are called, not waited for', async () => {
     const { code, lines } = await end(`
-      reboot(kernel, { deadline: 50 })
+      reboot(kernel, { deadline: ${WAITED_OUT_MS} })
       reboot(kernel).registerRebootNotifier(({ signal }) => new Promise(() => {
         signal.addEventListener('abort', () => say('aborted ' + signal.reason.name))
       }), { priority: 1 })
