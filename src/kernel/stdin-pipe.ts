@@ -139,8 +139,8 @@ export class StdinPipes {
       else connected(socket)
     })
     server.on('error', error => through.destroy(error))
+    // Holds the event loop open, as the stream will: when the helper has been started, nothing else may.
     server.listen({ path, exclusive: true })
-    server.unref()
     const abandon = () => {
       server.close()
       through.end().resume()

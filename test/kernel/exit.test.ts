@@ -14,7 +14,7 @@ const INDEX = new URL('../../src/index.js', import.meta.url).href
 const HANGS_MS = 20_000
 
 async function end(name: string, source: string) {
-  const file = write(`${name}.mjs`, `import { boot, UMH_NO_WAIT } from '${INDEX}'\n${source}`)
+  const file = write(`${name}.mjs`, `import { boot, UMH_NO_WAIT, UMH_WAIT_EXEC } from '${INDEX}'\n${source}`)
   const child = spawn(process.execPath, [file], { timeout: HANGS_MS, killSignal: 'SIGKILL' })
   let stderr = ''
   child.stderr.on('data', chunk => {
@@ -52,6 +52,24 @@ for (const launcher of ['posix_spawn', 'child_process']) {
       kernel.callUsermodehelper('/bin/sh', ['sh', '-c', 'echo done > ${path}'], [], UMH_NO_WAIT)`
     assert.equal((await end('no-wait', script)).code, 0)
     await eventually('it has run', () => readable(path))
+  })
+
+  test(`launcher ${launcher}: the output of helpers that are not waited for keeps the process`, async () => {
+    const script = `import { text } from 'node:stream/consumers'
+      const kernel = boot({ launcher: '${launcher}', khelpers: 1 })
+      const options = { stdout: 'pipe', stderr: 'ignore', wait: UMH_WAIT_EXEC }
+      for (let count = 0; count < 60; count += 1) {
+        const helper = kernel.run('/bin/echo', ['out'], options)
+        await helper
+        if (await text(helper.stdout) !== 'out\\n') throw new Error('no output')
+      }`
+    assert.equal((await end('output', script)).code, 0)
+  })
+
+  test(`launcher ${launcher}: a pipe of a helper that is not waited for and cannot be started keeps no process`, async () => {
+    const script = `const kernel = boot({ launcher: '${launcher}' })
+      kernel.run('/no/such/program', [], { stdin: 'pipe', stdout: 'pipe', wait: UMH_NO_WAIT })`
+    assert.equal((await end('abandoned', script)).code, 0)
   })
 
   test(`launcher ${launcher}: helpers that leave without having read their input end no process`, async () => {

@@ -93,7 +93,8 @@ class Stress {
   readonly #options: StressOptions
   readonly #seed: number
   readonly #ledger = new Ledger()
-  readonly #began = performance.now()
+  /** When all threads had come up. */
+  #began = 0
   #hang: readonly string[] = []
 
   constructor(options: StressOptions, seed: number) {
@@ -123,6 +124,7 @@ class Stress {
     const again = (steps: number) => replay(this.#options, this.#seed, steps)
     const watchdog = new Watchdog(kernel.handle.memory, LONGEST_MS, again(this.#options.count ?? 2 ** 31))
     await Promise.all([kernel.ready, threads.ready()])
+    this.#began = performance.now()
     const runner = new Runner(context, operations, faults, inFlight)
     const soak = this.#soak(kernel)
     const progress = new StressProgress(process.stderr.isTTY === true && json !== true)

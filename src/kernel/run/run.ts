@@ -273,7 +273,10 @@ class RunCall implements Ending, DescriptorWaiter {
     this.#host.pipes.release(memory, slot)
     caller.release(slot)
     this.#releaseKeys((this.#args.wait & UMH_WAIT_PROC) !== 0 ? undefined : this.#pid)
-    if (this.#args.wait === UMH_NO_WAIT) return
+    if (this.#args.wait === UMH_NO_WAIT) {
+      if (outcome.retval < 0) this.stdio?.abandon()
+      return
+    }
     state.leave()
     if (captured instanceof Promise) {
       const done = caller.hold()
@@ -282,6 +285,7 @@ class RunCall implements Ending, DescriptorWaiter {
   }
 
   dropped(slot: SlotIndex): void {
+    this.stdio?.abandon()
     this.#host.caller.release(slot)
   }
 

@@ -215,11 +215,17 @@ describe('who does not wait', () => {
   })
 
   test('a wait that is broken off before the helper has started: -ERESTARTSYS', async () => {
-    setModprobe('/bin/true')
+    // Its one descriptor is taken.
+    await using own = boot({ khelpers: 1, descriptors: 1 })
+    setModprobe('/bin/true', own)
+    const held = new AbortController()
+    const taken = own.run('sleep', ['60'], { signal: held.signal, reject: false })
     const controller = new AbortController()
-    const request = modules.requestRetval(false, 'any', { signal: controller.signal })
+    const request = kmod(own).requestRetval(false, 'any', { signal: controller.signal })
     controller.abort()
     assert.equal(await request, -errno('ERESTARTSYS'))
+    held.abort()
+    await taken
   })
 })
 
