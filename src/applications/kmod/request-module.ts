@@ -96,7 +96,7 @@ export class ModuleRequests {
     try {
       // A name ends at its NUL, as in C.
       const request = { wait, name: name.replace(/\0[\s\S]*$/, ''), path, signal, deadline }
-      return await this.#deduplicated(request)
+      return await killable(this.#deduplicated(request), signal)
     } finally {
       this.#slots.give()
     }
@@ -108,12 +108,12 @@ export class ModuleRequests {
   }
 
   async #deduplicated(request: Request): Promise<RequestResult> {
-    const { name, wait, signal } = request
+    const { name, wait } = request
     if (readSysctl(this.#kernel, 'khelper/module_autoload_dups') !== '1') return this.#run(request)
     const before = this.#duplicates.get(name)
     if (before !== undefined) {
       this.#warn(`module ${name} is asked for again; the first answer stands`)
-      return wait ? killable(before, signal) : ENDED_WELL
+      return wait ? before : ENDED_WELL
     }
     if (!wait) return this.#run(request)
     const result = this.#run(request)
@@ -150,6 +150,11 @@ export class ModuleRequests {
       const code = knownName(cause.code)
       if (code === undefined) throw error
       return { retval: -errno(code), cause }
+    }
+    if (request.signal?.aborted) {
+      // Nobody waits any more: it was given up while there was no descriptor for it.
+      this.#kernel.callUsermodehelperFreeinfo(info)
+      return failed('ERESTARTSYS')
     }
     const retval = await this.#exec(info, request)
     const { failure } = log
@@ -208,7 +213,8 @@ function killable(result: Promise<RequestResult>, signal: AbortSignal | undefine
   if (signal === undefined) return result
   return new Promise((resolve, reject) => {
     const aborted = () => resolve(failed('ERESTARTSYS'))
-    signal.addEventListener('abort', aborted, { once: true })
+    if (signal.aborted) aborted()
+    else signal.addEventListener('abort', aborted, { once: true })
     result.then(resolve, reject).finally(() => signal.removeEventListener('abort', aborted))
   })
 }
