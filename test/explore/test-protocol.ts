@@ -15,12 +15,12 @@ const SOURCES = fileURLToPath(new URL('../../src/', import.meta.url))
 const MUTANT_SCHEDULES = 50_000
 
 const MUTANT_PREEMPTIONS = 2
-/** Bounds the preemptions of large scenarios; none: all schedules. */
-const PREEMPTIONS = process.env['KHELPER_EXPLORE_PREEMPTIONS']
+/** Bounds the preemptions of every scenario; none: all schedules, or what a scenario itself is bounded to. */
+const PREEMPTIONS = Number(process.env['KHELPER_EXPLORE_PREEMPTIONS'] ?? Number.POSITIVE_INFINITY)
 
-/** The options of a scenario whose large ones have a bound. */
-function bounded({ options, large }: ProtocolScenario, preemptions: number | undefined): ExploreOptions {
-  return large && preemptions !== undefined ? { ...options, preemptions } : { ...options }
+function bounded({ options }: ProtocolScenario, most: number): ExploreOptions {
+  const preemptions = Math.min(options?.preemptions ?? Number.POSITIVE_INFINITY, most)
+  return Number.isFinite(preemptions) ? { ...options, preemptions } : { ...options }
 }
 
 const modulesOf = (protocol: Protocol, folder: string): Record<string, string> =>
@@ -51,7 +51,7 @@ async function failureOf(
 ): Promise<ExploreError | undefined> {
   try {
     await explore(scenario.scenario, {
-      ...bounded(scenario, MUTANT_PREEMPTIONS),
+      ...(scenario.large ? bounded(scenario, MUTANT_PREEMPTIONS) : scenario.options),
       modules: modulesOf(protocol, folder),
       schedules: MUTANT_SCHEDULES,
     })
@@ -69,7 +69,7 @@ export function testProtocol(protocol: Protocol): void {
   describe(`${protocol.name}: every schedule comes to a good end`, () => {
     for (const scenario of protocol.scenarios) {
       test(scenario.name, async context => {
-        const options = bounded(scenario, PREEMPTIONS === undefined ? undefined : Number(PREEMPTIONS))
+        const options = bounded(scenario, PREEMPTIONS)
         const report = await explore(scenario.scenario, { ...options, modules: modulesOf(protocol, SOURCES) })
         assert.ok(report.complete)
         assert.ok(report.schedules > 1)

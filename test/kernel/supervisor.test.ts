@@ -20,7 +20,7 @@ writeFileSync(
   `import { existsSync } from 'node:fs'
    export default argv => {
      const nothing = new Int32Array(new SharedArrayBuffer(4))
-     while (!existsSync(argv[1])) Atomics.wait(nothing, 0, 0, 1)
+     while (!existsSync(argv[1])) Atomics.wait(nothing, 0, 0, 10)
    }`,
 )
 const HOLDING = pathToFileURL(holding).href

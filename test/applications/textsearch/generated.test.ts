@@ -29,7 +29,7 @@ function inBlocks(conf: TsConfig, text: Uint8Array, ends: readonly number[]): vo
   conf.getNextBlock = consumed => text.subarray(consumed, ends.find(end => end > consumed) ?? consumed)
 }
 
-describe('100 000 generated cases', () => {
+describe(`${CASES} generated cases`, () => {
   const kernel = boot()
   after(() => kernel.shutdown())
   let search: TextSearch

@@ -182,4 +182,4 @@ const ALPHABETS = [
 
 /** Another seed repeats what another run has found. */
 export const SEED = Number(process.env['KHELPER_TEXTSEARCH_SEED'] ?? 20_240_617)
-export const CASES = 100_000
+export const CASES = Number(process.env['KHELPER_TEXTSEARCH_CASES'] ?? 100_000)
