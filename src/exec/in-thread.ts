@@ -148,10 +148,12 @@ export class InThreadHelpers {
     const current = this.#row + Khelper.CURRENT
     let main: HelperMain
     Atomics.store(words, this.#row + Khelper.IMPORTING, 1)
+    const imported = putOffExceptions()
     try {
       if (Atomics.load(words, current) !== slot + 1) awaitTermination()
       main = mainOf(await import(module.url))
     } catch (error) {
+      await imported()
       Atomics.store(words, this.#row + Khelper.IMPORTING, 0)
       this.#tell(slot, `${inspect(error)}\n`)
       const number = importErrno(error)
@@ -160,6 +162,7 @@ export class InThreadHelpers {
       this.#completer.fail(slot, number, Step.IMPORT)
       return
     }
+    await imported()
     Atomics.store(words, this.#row + Khelper.IMPORTING, 0)
     if (Atomics.load(words, current) !== slot + 1) awaitTermination()
     module.main = main
@@ -292,6 +295,37 @@ class Context implements HelperContext {
     }
     if (rung === null) queueMicrotask(look)
     else rung.then(look)
+  }
+}
+
+/** How long an exception is put off for the sake of an import, which may have no end. */
+const PUT_OFF_MS = 5_000
+
+/**
+ * Until what it gives is called, what nobody catches on this thread (a helper that ran before has left a timer) does not
+ * end it: a file that Node is just opening would stay open for ever. Where a helper listens for such exceptions itself
+ * they are its own.
+ * @returns the import is over. Resolves if nothing was thrown; else the thread ends of it
+ */
+function putOffExceptions(): () => Promise<void> {
+  let thrown: { readonly error: unknown } | undefined
+  const throwAgain = (): void => {
+    process.off('uncaughtException', putOff)
+    if (thrown === undefined) return
+    const { error } = thrown
+    setImmediate(() => {
+      throw error
+    })
+  }
+  const putOff = (error: unknown): void => {
+    if (thrown !== undefined || process.listenerCount('uncaughtException') > 1) return
+    thrown = { error }
+    setTimeout(throwAgain, PUT_OFF_MS)
+  }
+  process.on('uncaughtException', putOff)
+  return async () => {
+    throwAgain()
+    if (thrown !== undefined) await new Promise(() => {})
   }
 }
 

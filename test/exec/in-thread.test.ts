@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { after, describe, test } from 'node:test'
 import { boot, type HelperError, UMH_NO_WAIT, UMH_WAIT_EXEC, UMH_WAIT_PROC } from '../../src/index.js'
 import { errno } from '../../src/libc/index.js'
@@ -143,6 +143,27 @@ for (const launcher of ['posix_spawn', 'child_process'] as const) {
       )
       const calls = Array.from({ length: 50 }, () => call('export default () => 1'))
       assert.deepEqual(new Set(await Promise.all(calls)), new Set([EXIT]))
+    })
+
+    test('an exception that another helper has left does not end its thread while a module is read', async () => {
+      const out = temporary(`put-off-${launcher}`)
+      const bomb = inThreadHelper(
+        `export default () => { globalThis.explode = () => setTimeout(() => { throw new Error('left') }) }`,
+      )
+      // Until the timer has thrown, and a little more.
+      const slow = inThreadHelper(
+        `import { writeFileSync } from 'node:fs'
+         globalThis.explode?.()
+         for (let turn = 0; turn < 20; turn += 1) await new Promise(resolve => setTimeout(resolve, 1))
+         writeFileSync('${out}', 'read')
+         export default () => 3`,
+      )
+      await using own = boot({ khelpers: 1, launcher })
+      assert.equal((await own.run(bomb)).exitCode, 0)
+      const { exitCode } = await own.run(slow, [], { reject: false })
+      assert.equal(exitCode, 1)
+      assert.equal(readFileSync(out, 'utf8'), 'read')
+      assert.equal((await own.run(bomb)).exitCode, 0)
     })
 
     test('WAIT_EXEC returns when main has begun; NO_WAIT at once', async () => {
