@@ -205,12 +205,11 @@ export class Supervisor {
   startReaper(): void {
     if (this.#reaper !== undefined) return
     this.#reaperWanted = true
-    const now = performance.now()
-    if (now - this.#reaperFailed < RESTART_MS) return
+    if (performance.now() - this.#reaperFailed < RESTART_MS) return
     try {
       this.#newReaper()
     } catch {
-      this.#reaperFailed = now
+      this.#reaperFailed = performance.now()
     }
   }
 
@@ -222,14 +221,23 @@ export class Supervisor {
     }
     const worker = this.#worker(WAIT_FOR_HELPER, 'wait_for_helper', data)
     this.#reaper = worker
+    // What does not come up is not tried again at once.
+    let online = false
+    worker.once('online', () => {
+      online = true
+    })
     worker.unref()
     worker.on('error', () => {})
     worker.once('exit', () => {
       this.#reaper = undefined
       if (this.#libc === undefined) this.#failLaunched()
       const state = Atomics.load(this.#memory.words, this.#memory.control(Control.RUN_STATE))
-      if (state <= RunState.STOPPING) this.startReaper()
-      else this.onReaperGone?.()
+      if (state > RunState.STOPPING) this.onReaperGone?.()
+      else if (online) this.startReaper()
+      else {
+        this.#reaperFailed = performance.now()
+        setTimeout(() => this.#stopped || this.startReaper(), RESTART_MS).unref()
+      }
     })
   }
 
