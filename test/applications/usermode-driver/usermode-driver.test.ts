@@ -203,15 +203,22 @@ test('with the kernel every driver ends and every program goes', async () => {
   assert.equal(info.tgid, undefined)
 })
 
-test('with the process every driver ends and every program goes', async () => {
-  const file = write(
-    'drives.mjs',
+/** A service with a driver that tells its folder, and how the service goes on and ends. */
+const service = (name: string, ends: string): string =>
+  write(
+    name,
     `import { boot } from '${KERNEL}'
      import { UmdInfo, usermodeDrivers } from '${DRIVER}'
      import { once } from 'node:events'
      const kernel = boot({ khelpers: 1 })
      const info = new UmdInfo('d')
-     usermodeDrivers(kernel).umdLoadBlob(info, Buffer.from('#!/bin/sh\\npwd\\nexec /bin/sleep 60\\n'))
+     ${ends}`,
+  )
+
+test('with the process every driver ends and every program goes', async () => {
+  const file = service(
+    'drives.mjs',
+    `usermodeDrivers(kernel).umdLoadBlob(info, Buffer.from('#!/bin/sh\\npwd\\nexec /bin/sleep 60\\n'))
      await usermodeDrivers(kernel).forkUsermodeDriver(info)
      console.log(info.tgid + ' ' + (await once(info.pipeFromUmh, 'data'))[0])
      process.exit(3)`,
@@ -231,14 +238,9 @@ test('after a shutdown no program is put anywhere', async () => {
 })
 
 test('the program of a service that was killed goes with the next service’s drivers', async () => {
-  const file = write(
+  const file = service(
     'killed.mjs',
-    `import { boot } from '${KERNEL}'
-     import { UmdInfo, usermodeDrivers } from '${DRIVER}'
-     import { once } from 'node:events'
-     const kernel = boot({ khelpers: 1 })
-     const info = new UmdInfo('d')
-     usermodeDrivers(kernel).umdLoadBlob(info, Buffer.from('#!/bin/sh\\npwd\\nread -r line\\n'))
+    `usermodeDrivers(kernel).umdLoadBlob(info, Buffer.from('#!/bin/sh\\npwd\\nread -r line\\n'))
      await usermodeDrivers(kernel).forkUsermodeDriver(info)
      process.stdout.write(String((await once(info.pipeFromUmh, 'data'))[0]), () => process.kill(process.pid, 'SIGKILL'))`,
   )
