@@ -80,7 +80,7 @@ for (const launcher of ['posix_spawn', 'child_process'] as const) {
       const source = `export default (argv, envp, { signal }) =>
         new Promise(resolve => signal.addEventListener('abort', () => resolve(33)))`
       const { exitCode, timedOut } = await kernel.run(inThreadHelper(source), [], {
-        timeout: 100,
+        timeout: 1_000,
         reject: false,
       })
       assert.deepEqual([exitCode, timedOut], [33, true])
@@ -89,7 +89,7 @@ for (const launcher of ['posix_spawn', 'child_process'] as const) {
     test('a helper that asks for context.signal and loops all the same is killed after the grace period', async () => {
       const source = 'export default (argv, envp, { signal }) => { signal.aborted; for (;;); }'
       const result = await kernel.run(inThreadHelper(source), [], {
-        timeout: 100,
+        timeout: 1_000,
         forceKillAfter: 50,
         reject: false,
       })

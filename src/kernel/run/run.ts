@@ -139,6 +139,8 @@ class RunCall implements Ending, DescriptorWaiter {
   #keys: string | undefined
   /** What was last sent to the whole tree. */
   #tree: TreeKill | undefined
+  /** It has ended as withdrawn; a khelper has yet to find its descriptor on the queue. */
+  #withdrawn = false
   #inputError: Error | undefined
   #timeout: NodeJS.Timeout | undefined
   #overdue: NodeJS.Timeout | undefined
@@ -258,6 +260,10 @@ class RunCall implements Ending, DescriptorWaiter {
   ended(slot: SlotIndex): void {
     const { caller, state, scratch } = this.#host
     const { memory, libc } = caller
+    if (this.#withdrawn) {
+      caller.release(slot)
+      return
+    }
     const outcome = readOutcome(memory, slot)
     this.#remember(slot)
     this.#slot = undefined
@@ -347,11 +353,9 @@ class RunCall implements Ending, DescriptorWaiter {
     const slot = this.#slot
     const { memory, libc } = this.#host.caller
     if (slot === undefined || libc === undefined || signal === 0) return this.#send(signal, true)
+    if (this.#takeBack(signal)) return true
+    if ((this.#args.flags & SlotFlag.IN_THREAD) !== 0) return this.#send(signal, true)
     const row = memory.slot(slot)
-    if ((this.#args.flags & SlotFlag.IN_THREAD) !== 0 || cancelWork(memory, slot)) {
-      this.#withdrawnBy = signal
-      return this.#send(signal, true)
-    }
     this.#awaitExec(row)
     const process = (memory.words[row + Slot.PROCESS] ?? 0) - 1
     const pid = memory.words[row + Slot.PID] ?? 0
@@ -392,17 +396,26 @@ class RunCall implements Ending, DescriptorWaiter {
     return signaller.signalCall(this.#slot, signal, () => this.#awaitExec(row))
   }
 
-  /** Withdraws a call that no khelper has taken up. @returns whether that was so */
+  /**
+   * Withdraws a call that no khelper has taken up, and ends it: its khelpers may all be busy for long. Its descriptor
+   * comes back when one of them finds it on the queue.
+   * @returns whether that was so
+   */
   #takeBack(signal: number): boolean {
-    const { caller } = this.#host
-    if (this.#slot !== undefined) {
-      if (!cancelWork(caller.memory, this.#slot)) return false
-      this.#withdrawnBy = signal
-      return true
+    const { caller, pipes, state } = this.#host
+    if (this.#ended) return false
+    const slot = this.#slot
+    if (slot === undefined) {
+      caller.withdraw(this)
+      this.stdio?.discard()
+    } else {
+      if (!cancelWork(caller.memory, slot)) return false
+      this.#withdrawn = true
+      this.#slot = undefined
+      pipes.release(caller.memory, slot)
+      if (this.#args.wait !== UMH_NO_WAIT) state.leave()
     }
-    caller.withdraw(this)
     this.#withdrawnBy = signal
-    this.stdio?.discard()
     this.#finish(noOutcome(errno('ECANCELED'), Step.NONE), NOTHING)
     return true
   }

@@ -184,7 +184,7 @@ for (const launcher of ['posix_spawn', 'child_process'] as const) {
       helper.kill('SIGTERM')
       helper.kill('SIGKILL')
       assert.equal((await helper).signalCode, 'SIGKILL')
-      const timed = await kernel.run(...sh(script), { timeout: 300, forceKillAfter: 100, reject: false })
+      const timed = await kernel.run(...sh(script), { timeout: 1_000, forceKillAfter: 100, reject: false })
       assert.equal(timed.signalCode, 'SIGKILL')
       assert.equal(timed.timedOut, true)
     })
@@ -201,6 +201,19 @@ for (const launcher of ['posix_spawn', 'child_process'] as const) {
       helper.kill()
       await helper
       await eventually('the grandchild is gone', () => !alive(child))
+    })
+
+    test('a call that waits in the queue is ended at once, not when a khelper finds it there', async () => {
+      let ended = 0
+      const before = Array.from({ length: 40 }, () => kernel.run('true').then(() => (ended += 1)))
+      const streamed = kernel.run('sleep', ['60'], { stdin: 'pipe', stdout: 'pipe', reject: false })
+      assert.equal(streamed.kill('SIGINT'), true)
+      const { signalCode, retval, pid } = await streamed
+      assert.deepEqual([signalCode, retval, pid, ended], ['SIGINT', 2, undefined, 0])
+      assert.equal(streamed.kill(), false)
+      assert.ok(streamed.stdout)
+      assert.equal(await text(streamed.stdout), '')
+      await Promise.all(before)
     })
 
     test('an abort kills the helper and rejects with AbortError and its reason', async () => {
