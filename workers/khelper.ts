@@ -71,7 +71,9 @@ const resourcesAtStart = process.getActiveResourcesInfo().length
 
 process.off('exit', failed)
 /** An in-thread helper that exits ends this thread: its call has its status. What else it held is the supervisor's. */
+let exited = false
 process.on('exit', code => {
+  exited = true
   if (code !== 0) {
     Atomics.store(words, row + Khelper.STATE, leaving)
     tell({ ran: handlers.lastInThread })
@@ -166,6 +168,8 @@ async function work(): Promise<void> {
   /** Whether the last call was a short one: then the next may come soon, and waiting for it awake pays. */
   let quick = false
   for (;;) {
+    // A helper has caught what came out of its process.exit: the row is another thread's by now.
+    if (exited) process.exit()
     const slot = take()
     if (slot !== undefined) {
       calls += 1
@@ -209,5 +213,5 @@ async function work(): Promise<void> {
 Atomics.store(words, row + Khelper.THREAD_ID, libc?.gettid() ?? 0)
 Atomics.store(words, row + Khelper.STATE, running)
 Atomics.notify(words, row + Khelper.STATE)
-await work()
-clearInterval(open)
+// Not awaited here: an end that comes between a module's load and a top-level await is fatal to V8, and so to the service.
+void work().then(() => clearInterval(open))

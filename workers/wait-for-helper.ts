@@ -67,5 +67,5 @@ async function launch(): Promise<void> {
   clearInterval(look)
 }
 
-if (words[memory.control(Control.LAUNCHER)] === Launcher.POSIX_SPAWN) await reap()
-else await launch()
+// Not awaited here: an end that comes between a module's load and a top-level await is fatal to V8, and so to the service.
+void (words[memory.control(Control.LAUNCHER)] === Launcher.POSIX_SPAWN ? reap() : launch())

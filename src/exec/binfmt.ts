@@ -25,7 +25,7 @@ export interface Handlers {
   readonly lastInThread: string | undefined
   /** This thread is not what it was, and is to take no other call. */
   readonly spent: boolean
-  /** Frees what the handlers hold. */
+  /** Frees what the handlers hold; this thread executes nothing more. */
   close(): void
 }
 
@@ -69,6 +69,9 @@ export function binfmt(
     get spent() {
       return inThread.spent || posix?.spent === true
     },
-    close: () => posix?.close(),
+    close() {
+      inThread.close()
+      posix?.close()
+    },
   }
 }

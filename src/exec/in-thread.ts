@@ -76,6 +76,7 @@ export class InThreadHelpers {
   #last: HelperModule | undefined
   /** An import has failed for want of something that may be there again: Node would not try it again on this thread. */
   spent = false
+  #closed = false
 
   constructor(
     memory: Memory,
@@ -150,21 +151,22 @@ export class InThreadHelpers {
     Atomics.store(words, this.#row + Khelper.IMPORTING, 1)
     const imported = putOffExceptions()
     try {
-      if (Atomics.load(words, current) !== slot + 1) awaitTermination()
+      if (Atomics.load(words, current) !== slot + 1) this.#awaitTermination()
       main = mainOf(await import(module.url))
     } catch (error) {
       await imported()
       Atomics.store(words, this.#row + Khelper.IMPORTING, 0)
+      if (this.#closed) this.#awaitTermination()
       this.#tell(slot, `${inspect(error)}\n`)
       const number = importErrno(error)
       this.spent ||= PASSING.some(name => errno(name) === number)
-      if (Atomics.compareExchange(words, current, slot + 1, 0) !== slot + 1) awaitTermination()
+      if (Atomics.compareExchange(words, current, slot + 1, 0) !== slot + 1) this.#awaitTermination()
       this.#completer.fail(slot, number, Step.IMPORT)
       return
     }
     await imported()
     Atomics.store(words, this.#row + Khelper.IMPORTING, 0)
-    if (Atomics.load(words, current) !== slot + 1) awaitTermination()
+    if (Atomics.load(words, current) !== slot + 1) this.#awaitTermination()
     module.main = main
     await this.#call(slot, main, argv, envp)
   }
@@ -208,6 +210,7 @@ export class InThreadHelpers {
   }
 
   #exit(slot: SlotIndex | undefined, status: unknown): void {
+    if (this.#closed) this.#awaitTermination()
     if (status === undefined) this.#end(slot, 0)
     else if (isExitStatus(status)) this.#end(slot, status << EXIT_SHIFT)
     else
@@ -218,6 +221,7 @@ export class InThreadHelpers {
   }
 
   #thrown(slot: SlotIndex | undefined, error: unknown): void {
+    if (this.#closed) this.#awaitTermination()
     if (slot !== undefined) this.#tell(slot, `${inspect(error)}\n`)
     // One call at a time: it is the last that has thrown.
     if (this.#last !== undefined) this.#tellThrown(error, this.#last.url)
@@ -231,8 +235,21 @@ export class InThreadHelpers {
       return
     }
     const current = this.#row + Khelper.CURRENT
-    if (Atomics.compareExchange(words, current, slot + 1, 0) !== slot + 1) awaitTermination()
+    if (Atomics.compareExchange(words, current, slot + 1, 0) !== slot + 1) this.#awaitTermination()
     this.#completer.umhComplete(slot, status)
+  }
+
+  /** This thread is being ended: for the sake of its call, which its supervisor completes, or by `process.exit`. */
+  #awaitTermination(): never {
+    // What a listener of `exit` throws comes out of process.exit; what is left of the exit is done by the second.
+    if (this.#closed) process.exit()
+    const never = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT))
+    for (;;) Atomics.wait(never, 0, 0)
+  }
+
+  /** The thread exits, and its call has ended with it: the slot is not this thread's any more. */
+  close(): void {
+    this.#closed = true
   }
 
   /** Writes what a helper threw to its standard error. */
@@ -327,12 +344,6 @@ function putOffExceptions(): () => Promise<void> {
     throwAgain()
     if (thrown !== undefined) await new Promise(() => {})
   }
-}
-
-/** This thread is being ended for the sake of its call, which its supervisor completes. */
-function awaitTermination(): never {
-  const never = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT))
-  for (;;) Atomics.wait(never, 0, 0)
 }
 
 function mainOf(module: { readonly default?: unknown }): HelperMain {

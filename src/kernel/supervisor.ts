@@ -106,7 +106,7 @@ const FAILED_STARTS = 5
 const RESTART_MS = 50
 /** A thread that has not come up after this time, while this one is blocked and hears of nothing, is taken for dead. */
 const COMING_UP_MS = 2_000
-/** What a khelper may still take for itself at a shutdown, when every call has ended. */
+/** What a khelper may still take for itself at a shutdown, or at its own end, when every call of its has ended. */
 const STOP_MS = 1_000
 /** At least this long between two looks at whether threads have died, or are all held. */
 const LOOK_MS = 15
@@ -480,8 +480,11 @@ export class Supervisor {
     if (code !== undefined) tell(code)
     else {
       this.#untold += 1
+      // One that goes on all the same, in a helper's own listener of `exit` or behind it.
+      const overdue = setTimeout(() => void thread.worker.terminate(), STOP_MS).unref()
       thread.worker.once('exit', exitCode => {
         this.#untold -= 1
+        clearTimeout(overdue)
         tell(exitCode)
         this.#someTold()
       })

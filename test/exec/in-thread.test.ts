@@ -3,7 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { after, describe, test } from 'node:test'
 import { boot, type HelperError, UMH_NO_WAIT, UMH_WAIT_EXEC, UMH_WAIT_PROC } from '../../src/index.js'
 import { errno } from '../../src/libc/index.js'
-import { eventually, threads } from '../helpers/resources.js'
+import { eventually, openFds, threads } from '../helpers/resources.js'
 import { inThreadHelper, temporary } from '../helpers/temporary.js'
 
 const EXIT = 256
@@ -194,6 +194,35 @@ for (const launcher of ['posix_spawn', 'child_process'] as const) {
       assert.throws(() => kernel.run(endless, [], { stdin: 'pipe' }), { code: 'ERR_INVALID_ARG_VALUE' })
       assert.throws(() => kernel.run(endless, [], { input: 'x' }), { code: 'ERR_INVALID_ARG_VALUE' })
     })
+  })
+}
+
+for (const launcher of ['posix_spawn', 'child_process'] as const) {
+  test(`launcher ${launcher}: process.exit ends the thread also where a listener of exit throws, or never returns`, async () => {
+    const before = { threads: threads(), fds: openFds() }
+    await using own = boot({ khelpers: 1, launcher })
+    const throws = 'process.on("exit", () => { throw new Error("in the listener") });'
+    for (const [main, wait = UMH_WAIT_PROC] of [
+      [`() => { ${throws} process.exit(7) }`],
+      [`async () => { await null; ${throws} process.exit(7) }`],
+      [`() => { ${throws} try { process.exit(7) } catch {} return 3 }`],
+      [
+        `() => { ${throws} try { process.exit(7) } catch {} return new Promise(() => setInterval(() => {}, 9)) }`,
+      ],
+      ['() => { process.on("exit", () => { for (;;); }); process.exit(7) }'],
+      [`() => { ${throws} try { process.exit(7) } catch {} }`, UMH_NO_WAIT],
+    ] as const) {
+      const helper = inThreadHelper(`export default ${main}`)
+      const { retval, stderr } = await own.run(helper, [], { wait, reject: false })
+      assert.deepEqual([retval, stderr], [wait === UMH_NO_WAIT ? 0 : 7 * EXIT, ''], main)
+      assert.equal(await own.callUsermodehelper(helper, ['x'], [], UMH_WAIT_PROC), 7 * EXIT, main)
+      assert.equal((await own.run('echo', ['on'])).stdout, 'on\n')
+    }
+    const module = inThreadHelper(`${throws} process.exit(7)`)
+    assert.equal(await own.callUsermodehelper(module, ['x'], [], UMH_WAIT_PROC), 7 * EXIT)
+    await own.shutdown()
+    await eventually('every thread has gone', () => threads() <= before.threads)
+    await eventually('every descriptor is closed', () => openFds() <= before.fds)
   })
 }
 
