@@ -25,7 +25,7 @@ export interface Library {
 
 /** The part of koffi's face that is used here. */
 interface Koffi {
-  load(path: null): { func(prototype: string): Call }
+  load(path: null): { func(prototype: string): Call & { info: unknown } }
   address(value: NodeJS.TypedArray): bigint | number
   errno(): number
 }
@@ -43,7 +43,12 @@ export function loadLibrary(): Library {
   const koffi = createRequire(import.meta.url)('koffi') as Koffi
   const library = koffi.load(null)
   return {
-    func: prototype => library.func(prototype),
+    func(prototype) {
+      const call = library.func(prototype)
+      // Externals that describe the prototype: each that is there at a thread's end is leaked by Node.
+      call.info = undefined
+      return call
+    },
     addressOf: array => Number(koffi.address(array)),
     errno: () => koffi.errno(),
   }
