@@ -43,9 +43,12 @@ export function removeLeftFolders(place: string, kind: string): void {
   }
 }
 
-/** Whether a process has ended: its pid is nobody's, or, where /proc tells, another's. */
+/**
+ * Whether a process has ended: its pid is nobody's, or, where /proc tells, another's.
+ * @param start undefined or 0 where it could not be read, as without a free descriptor: then any process of this pid is it
+ */
 export function hasGone(pid: number, start: number | undefined): boolean {
-  const now = startOf(pid)
+  const now = start ? startOf(pid) : undefined
   if (now !== undefined) return now !== start
   try {
     process.kill(pid, 0)

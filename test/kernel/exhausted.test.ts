@@ -9,6 +9,7 @@ import { boot, type HelperError, Keyring, UMH_DISABLED } from '../../src/index.j
 import { awaitExec } from '../../src/kernel/await-exec.js'
 import type { Kernel } from '../../src/kernel/kernel.js'
 import { Memory, Slot, type SlotIndex, SlotState } from '../../src/kernel/memory.js'
+import { errno } from '../../src/libc/index.js'
 import { eventually, openFds } from '../helpers/resources.js'
 import { inThreadHelper } from '../helpers/temporary.js'
 
@@ -101,6 +102,19 @@ test('a helper times out while helpers are disabled: its end is what that waits 
   assert.ok(helper.pid)
   assert.equal(await kernel.usermodehelperDisable(UMH_DISABLED), 0)
   assert.equal((await helper).signalCode, 'SIGTERM')
+})
+
+test('a folder for secrets that was made without a free descriptor is not taken for a dead service’s', async () => {
+  const kernel = boot({ khelpers: 1 })
+  after(() => kernel.shutdown())
+  await kernel.run('/bin/true')
+  const release = exhaust(kernel)
+  const keys = new Keyring({ token: 'secret' })
+  assert.equal((await kernel.run('/bin/true', [], { keys, reject: false })).retval, -errno('EMFILE'))
+  release()
+  await boot({ khelpers: 1 }).shutdown()
+  const { stdout } = await kernel.run('sh', ['-c', 'cat "$CREDENTIALS_DIRECTORY/token"'], { keys })
+  assert.equal(stdout, 'secret')
 })
 
 test('secrets whose folder could not be removed are removed later, and the calls behind them end', async () => {

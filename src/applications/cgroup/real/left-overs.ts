@@ -7,7 +7,7 @@ import { readdirSync, rmdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { threadId } from 'node:worker_threads'
 import { startOf } from '../../../kernel/process-tree.js'
-import { pidNamespace } from '../../../kernel/service-folders.js'
+import { hasGone, pidNamespace } from '../../../kernel/service-folders.js'
 
 const NAME = /^khelper-(\d+)-(\d+)-(\d+)-/
 
@@ -23,7 +23,7 @@ export function ownName(): string {
 export function removeLeftOvers(root: string): void {
   for (const name of folders(root)) {
     const [, space, pid, start] = NAME.exec(name) ?? []
-    if (space !== pidNamespace() || startOf(Number(pid)) === Number(start)) continue
+    if (space !== pidNamespace() || !hasGone(Number(pid), Number(start))) continue
     removeTree(join(root, name))
   }
 }
