@@ -7,12 +7,13 @@ import { Completion } from '../atomics-sync/index.js'
 import { errno } from '../libc/index.js'
 import { awaitExec } from './await-exec.js'
 import type { CallSpec } from './call-spec.js'
+import type { Caller } from './caller.js'
 import { type Captured, takeCapturedNow } from './captured.js'
 import { UMH_WAIT_PROC } from './constants.js'
 import { Slot, SlotFlag, type SlotIndex, Waiter } from './memory.js'
 import type { ProcessHost } from './process-call.js'
 import type { StdinPipes } from './stdin-pipe.js'
-import { queueWork } from './workqueue.js'
+import { cancelWork, queueWork } from './workqueue.js'
 
 /** How long a blocked caller sleeps before it sees to the threads that its event loop cannot. */
 const BLOCKED_LOOK_MS = 20
@@ -21,8 +22,9 @@ const FEED_MS = 1
 const NOTHING: Captured = { stdout: Buffer.alloc(0), stderr: Buffer.alloc(0) }
 
 export interface SyncOutcome {
-  /** 0 or the raw wait status; `-errno` if the program never ran. */
+  /** 0 or the raw wait status, also of one that was withdrawn before it ran; `-errno` if it could not be started. */
   readonly retval: number
+  /** 0 if the program never ran. */
   readonly pid: number
   readonly timedOut: boolean
   readonly outputTruncated: boolean
@@ -60,7 +62,9 @@ export function runSync(
   const { memory } = caller
   const { words } = memory
   const row = memory.slot(slot)
+  const completion = new Completion(memory.buffer, memory.byteOffset(row + Slot.COMPLETION))
   const enabled = state.enter()
+  let withdrawn = false
   try {
     if (!enabled || (words[row + Slot.FLAGS] ?? 0) & SlotFlag.TOO_BIG) {
       return { ...REFUSED, retval: -errno(enabled ? 'E2BIG' : 'EBUSY') }
@@ -69,7 +73,6 @@ export function runSync(
     words[row + Slot.WAITER] = Waiter.SYNC
     caller.disown(slot)
     queueWork(memory, slot)
-    const completion = new Completion(memory.buffer, memory.byteOffset(row + Slot.COMPLETION))
     const deadline = timeout === undefined ? Number.POSITIVE_INFINITY : performance.now() + timeout
     let timedOut = false
     let watched = performance.now()
@@ -83,6 +86,8 @@ export function runSync(
       }
       if (timedOut || performance.now() < deadline) continue
       timedOut = true
+      withdrawn = cancelWork(memory, slot)
+      if (withdrawn) return { ...REFUSED, retval: spec.killSignal ?? 0, timedOut }
       Atomics.store(words, row + Slot.KILLED, 1)
       signaller.signalCall(slot, spec.killSignal ?? 0, () => awaitExec(memory, row, watch))
     }
@@ -96,9 +101,19 @@ export function runSync(
   } finally {
     feeder?.close()
     pipes.release(memory, slot)
-    caller.release(slot)
+    if (withdrawn) releaseWhenFound(caller, slot, completion)
+    else caller.release(slot)
     state.leave()
   }
+}
+
+/** A withdrawn call stays on the queue until a khelper finds it there. */
+function releaseWhenFound(caller: Caller, slot: SlotIndex, completion: Completion): void {
+  const done = caller.hold()
+  void completion.waitAsync().then(() => {
+    caller.release(slot)
+    done()
+  })
 }
 
 const REFUSED: SyncOutcome = {
