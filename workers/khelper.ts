@@ -20,14 +20,13 @@ import {
   Memory,
   RunState,
   Slot,
-  SlotFlag,
   type SlotIndex,
   SlotState,
   Step,
 } from '../src/kernel/memory.js'
 import { loadNative } from '../src/kernel/native-loading.js'
 import type { KhelperData, KhelperMessage } from '../src/kernel/supervisor.js'
-import { tellFlushers } from '../src/kernel/workqueue.js'
+import { hasWork, isInThread, takeWork, tellFlushers } from '../src/kernel/workqueue.js'
 import { errno, loadLibc } from '../src/libc/index.js'
 
 /** Calls between two looks at what in-thread helpers have left to the event loop. */
@@ -40,7 +39,7 @@ const CALLS_PER_BACKLOG = 16
 
 const { buffer, khelper, serial, scratch, retireAfter } = workerData as KhelperData
 const memory = Memory.attach(buffer)
-const { words, queue, deferred, idleKhelpers } = memory
+const { words, queue, idleKhelpers } = memory
 const row = memory.khelper(khelper as KhelperIndex)
 const [none, starting, loading, running, dead, leaving] = [
   KhelperState.NONE,
@@ -83,7 +82,7 @@ process.on('exit', code => {
   const slot = (current - 1) as SlotIndex
   if (
     current > 0 &&
-    inThread(slot) &&
+    isInThread(memory, slot) &&
     Atomics.compareExchange(words, row + Khelper.CURRENT, current, 0) === current
   ) {
     completer.umhComplete(slot, (code & 0xff) << EXIT_SHIFT)
@@ -104,26 +103,11 @@ function tellThrown(error: unknown, helper: string): void {
   Atomics.add(words, row + Khelper.THROWN, 1)
 }
 
-const inThread = (slot: SlotIndex) =>
-  ((words[memory.slot(slot) + Slot.FLAGS] ?? 0) & SlotFlag.IN_THREAD) !== 0
-
 const stopping = () => Atomics.load(words, runState) >= RunState.STOPPED
 const forPrograms = khelper === memory.khelperForPrograms
-const ready = () => queue.size > 0 || (!forPrograms && deferred.size > 0) || stopping()
+const ready = () => hasWork(memory, forPrograms) || stopping()
 
 const mustTurn = () => handlers.inThreadUsed && process.getActiveResourcesInfo().length > resourcesAtStart
-
-/** The next call that this thread may execute: what was deferred is older. */
-function take(): SlotIndex | undefined {
-  if (!forPrograms) return (deferred.pop() ?? queue.pop()) as SlotIndex | undefined
-  for (;;) {
-    const slot = queue.pop() as SlotIndex | undefined
-    if (slot === undefined || !inThread(slot)) return slot
-    // Room for every slot at once, so this cannot fail. Whoever sleeps may have been spared for this thread's sake.
-    deferred.push(slot)
-    idleKhelpers.wakeUp()
-  }
-}
 
 /** Executes one call; a promise if that takes a turn of the event loop. */
 function execute(slot: SlotIndex): Promise<void> | undefined {
@@ -170,7 +154,7 @@ async function work(): Promise<void> {
   for (;;) {
     // A helper has caught what came out of its process.exit: the row is another thread's by now.
     if (exited) process.exit()
-    const slot = take()
+    const slot = takeWork(memory, forPrograms)
     if (slot !== undefined) {
       calls += 1
       quick = short(slot, calls)

@@ -52,8 +52,8 @@ export class LogicalThread {
   spinningSince = -1
   /** Where it was since another thread made a step. */
   readonly rounds: { readonly place: string; readonly address: number }[] = []
-  /** It goes round in circles: others go first. */
-  yields = false
+  /** It goes round in circles: these go first, each by a step. */
+  readonly behind = new Set<LogicalThread>()
 
   constructor(number: number) {
     this.number = number

@@ -136,7 +136,7 @@ export class Run {
     for (const thread of this.#threads) {
       const { pending, number } = thread
       if (pending === undefined) others ||= this.#hasTime(thread)
-      else if (thread.yields || thread.spinningSince === this.#epoch) others = true
+      else if (this.#spins(thread) || this.#yields(thread)) others = true
       else able.push(number)
     }
     return others ? this.#withOthers(able) : able
@@ -150,8 +150,8 @@ export class Run {
     for (const thread of this.#threads) {
       if (thread.pending === undefined) {
         if (this.#hasTime(thread)) late.push(thread.number)
-      } else if (thread.yields) circling.push(thread.number)
-      else if (thread.spinningSince === this.#epoch) spinning.push(thread.number)
+      } else if (this.#yields(thread)) circling.push(thread.number)
+      else if (this.#spins(thread)) spinning.push(thread.number)
     }
     if (able.length === 0) able.push(...circling)
     if (able.length === 0 || this.#early < this.#limits.timeouts) able.push(...late)
@@ -163,6 +163,17 @@ export class Run {
       )
     }
     return able
+  }
+
+  /** It looks for something that has not been written yet. */
+  #spins(thread: LogicalThread): boolean {
+    return thread.spinningSince === this.#epoch
+  }
+
+  /** It goes round in circles, and one that has had no step since then could make one. */
+  #yields(thread: LogicalThread): boolean {
+    for (const other of thread.behind) if (other.pending !== undefined && !this.#spins(other)) return true
+    return false
   }
 
   /** Whether a thread's next step is that its time runs out, which it need not yet. */
@@ -254,22 +265,23 @@ export class Run {
 
   /**
    * A thread that waits in a loop with writes in it, for what another is just about to do, would go on for ever if it were
-   * always its turn. No machine is that unfair.
+   * always its turn; so would two that wait in turns for a third. No machine is that unfair: behind some rounds every
+   * other goes first (Musuvathi and Qadeer, Fair stateless model checking, PLDI 2008).
    */
   #beFair(thread: LogicalThread, place: string, address: number): void {
     if (this.#lastThread !== thread) {
       this.#lastThread = thread
-      for (const other of this.#threads) {
-        other.rounds.length = 0
-        other.yields = false
-      }
+      for (const other of this.#threads) other.rounds.length = 0
     }
+    for (const other of this.#threads) other.behind.delete(thread)
     const { rounds } = thread
     rounds.push({ place, address })
-    if (rounds.length <= this.#limits.rounds || thread.yields) return
+    if (rounds.length <= this.#limits.rounds || this.#yields(thread)) return
     let times = 0
     for (const each of rounds) if (each.address === address && each.place === place) times += 1
-    if (times > this.#limits.rounds) thread.yields = true
+    if (times <= this.#limits.rounds) return
+    thread.behind.clear()
+    for (const other of this.#threads) if (other !== thread) thread.behind.add(other)
   }
 
   /** Nobody can go on: all is well, if all have come to their end and the scenario's check agrees. */

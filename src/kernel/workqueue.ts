@@ -4,7 +4,7 @@
  * A work item is a descriptor slot. Its PENDING bit is the state QUEUED, which the khelper clears before
  * it executes the item. There is room for every slot at once, so queueing never fails.
  */
-import { Control, type Memory, Slot, type SlotIndex, SlotState } from './memory.js'
+import { Control, type Memory, Slot, SlotFlag, type SlotIndex, SlotState } from './memory.js'
 import { announce, until } from './wait-until.js'
 
 /**
@@ -20,6 +20,31 @@ export function queueWork(memory: Memory, slot: SlotIndex): boolean {
   if (!memory.queue.push(slot)) throw new Error('khelper_wq has room for every descriptor, and is full')
   memory.idleKhelpers.wakeUpUnlessLooking()
   return true
+}
+
+export function isInThread(memory: Memory, slot: SlotIndex): boolean {
+  return ((memory.words[memory.slot(slot) + Slot.FLAGS] ?? 0) & SlotFlag.IN_THREAD) !== 0
+}
+
+/**
+ * The next call that a khelper may execute. The one for programs leaves in-thread calls to the others, which take them
+ * first: they are older than what is still on the queue.
+ */
+export function takeWork(memory: Memory, forPrograms: boolean): SlotIndex | undefined {
+  const { queue, deferred, idleKhelpers } = memory
+  if (!forPrograms) return (deferred.pop() ?? queue.pop()) as SlotIndex | undefined
+  for (;;) {
+    const slot = queue.pop() as SlotIndex | undefined
+    if (slot === undefined || !isInThread(memory, slot)) return slot
+    // Room for every slot at once, so this cannot fail. Whoever sleeps may have been spared for this thread's sake.
+    deferred.push(slot)
+    idleKhelpers.wakeUp()
+  }
+}
+
+/** Whether there is something for a khelper to take: what it looks at once more before it sleeps. */
+export function hasWork({ queue, deferred }: Memory, forPrograms: boolean): boolean {
+  return queue.size > 0 || (!forPrograms && deferred.size > 0)
 }
 
 /**

@@ -164,6 +164,20 @@ describe('what is found', () => {
     assert.equal(error.kind, 'livelock')
   })
 
+  test('no livelock: two that write while they wait for a third', async () => {
+    const { complete } = await explore(
+      () => {
+        const words = new Int32Array(new SharedArrayBuffer(8))
+        const wait = () => {
+          while (Atomics.load(words, 0) === 0) Atomics.add(words, 1, 1)
+        }
+        return { threads: [wait, wait, () => Atomics.store(words, 0, 1)] }
+      },
+      { preemptions: 1 },
+    )
+    assert.equal(complete, true)
+  })
+
   test('data races: plain with plain, plain with atomic, in every way to touch an element', async () => {
     for (const scenario of [
       () => {

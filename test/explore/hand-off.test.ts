@@ -1,4 +1,4 @@
 import { handOff } from './protocols.js'
-import { testProtocol } from './test-protocol.js'
+import { testSchedules } from './test-protocol.js'
 
-testProtocol(handOff)
+testSchedules(handOff)

@@ -22,8 +22,8 @@ export interface Mutant {
 
 export interface Protocol {
   readonly name: string
-  /** By the names that scenarios use, in dist/src. */
-  readonly modules: Readonly<Record<string, string>>
+  /** By the names that scenarios use: files in dist/src, or what is not khelper's own. */
+  readonly modules: Readonly<Record<string, string | URL>>
   readonly scenarios: readonly ProtocolScenario[]
   readonly mutants: readonly Mutant[]
 }
@@ -881,173 +881,115 @@ export const handOff: Protocol = {
     pipes: 'kernel/stdin-pipe.js',
     credentials: 'kernel/credential-directories.js',
     constants: 'kernel/constants.js',
+    parts: new URL('./hand-off-parts.js', import.meta.url),
   },
   scenarios: [
     {
       name: '3 threads, a caller that blocks, a khelper, the reaper: one result, one slot',
       large: true,
-      scenario: ({ memory: layout, complete, workqueue, completion, doorbell }) => {
-        const { Slot, SlotState, Waiter, ExecState } = layout
-        const memory = layout.Memory.create({ descriptors: 2, pages: 1, khelpers: 1 })
-        const { words } = memory
-        const slot = memory.slots.allocate()
-        const row = memory.slot(slot)
-        words[row + Slot.STATE] = SlotState.SETUP
-        words[row + Slot.WAITER] = Waiter.SYNC
-        const reaper = new doorbell.Doorbell(
-          memory.buffer,
-          memory.byteOffset(memory.control(layout.Control.REAPER_DOORBELL)),
-        )
-        let retval: number | undefined
+      scenario: modules => {
+        const { complete, memory: layout, parts } = modules
+        const call = parts.blockedCall(modules)
+        const { memory, slot } = call
+        const reaper = parts.reaperOf(modules, memory)
         return {
           threads: [
-            () => {
-              if (!workqueue.queueWork(memory, slot)) throw new Error('not queued')
-              new completion.Completion(memory.buffer, memory.byteOffset(row + Slot.COMPLETION)).wait()
-              retval = words[row + Slot.RETVAL]
-              memory.slots.free(slot)
-            },
+            call.thread,
             () => {
               const completer = new complete.Completer(memory)
-              let taken = memory.queue.pop()
-              while (taken === undefined) {
-                memory.idleKhelpers.sleep(0, () => memory.queue.size > 0)
-                taken = memory.queue.pop()
-              }
-              const state = memory.slot(taken) + Slot.STATE
-              if (
-                Atomics.compareExchange(words, state, SlotState.QUEUED, SlotState.EXECUTING) !==
-                SlotState.QUEUED
-              ) {
-                throw new Error('taken up by another')
-              }
-              completer.execDone(taken, ExecState.STARTED)
-              memory.launches.push(taken)
+              if (parts.takeUp(modules, memory) !== slot) throw new Error('another call')
+              completer.execDone(slot, layout.ExecState.STARTED)
+              memory.launches.push(slot)
               reaper.ring()
             },
             () => {
               const completer = new complete.Completer(memory)
-              let ended = memory.launches.pop()
-              while (ended === undefined) {
-                reaper.sleep(() => memory.launches.size > 0)
-                ended = memory.launches.pop()
-              }
-              completer.umhComplete(ended, 256)
+              completer.umhComplete(parts.awaitLaunch(memory, reaper), 256)
             },
           ],
-          check() {
-            if (retval !== 256) throw new Error(`retval ${retval}`)
-            if (memory.slots.available !== 2) throw new Error('a slot is lost')
-            if (!memory.completedOf(words[row + Slot.OWNER]).empty) throw new Error('two would free the slot')
-          },
+          check: call.check,
         }
       },
     },
     {
       name: '2 threads, a caller that blocks and a khelper that ends the call: one result, one slot',
-      scenario: ({ memory: layout, complete, workqueue, completion }) => {
-        const { Slot, SlotState, Waiter } = layout
-        const memory = layout.Memory.create({ descriptors: 2, pages: 1, khelpers: 1 })
-        const { words } = memory
-        const slot = memory.slots.allocate()
-        const row = memory.slot(slot)
-        words[row + Slot.STATE] = SlotState.SETUP
-        words[row + Slot.WAITER] = Waiter.SYNC
-        let retval: number | undefined
+      scenario: modules => {
+        const { complete, parts } = modules
+        const call = parts.blockedCall(modules)
         return {
           threads: [
+            call.thread,
             () => {
-              workqueue.queueWork(memory, slot)
-              new completion.Completion(memory.buffer, memory.byteOffset(row + Slot.COMPLETION)).wait()
-              retval = words[row + Slot.RETVAL]
-              memory.slots.free(slot)
-            },
-            () => {
-              const completer = new complete.Completer(memory)
-              let taken = memory.queue.pop()
-              while (taken === undefined) {
-                memory.idleKhelpers.sleep(0, () => memory.queue.size > 0)
-                taken = memory.queue.pop()
-              }
-              const state = memory.slot(taken) + Slot.STATE
-              Atomics.compareExchange(words, state, SlotState.QUEUED, SlotState.EXECUTING)
-              completer.umhComplete(taken, 256)
+              const completer = new complete.Completer(call.memory)
+              completer.umhComplete(parts.takeUp(modules, call.memory), 256)
             },
           ],
-          check() {
-            if (retval !== 256) throw new Error(`retval ${retval}`)
-            if (memory.slots.available !== 2) throw new Error('a slot is lost')
-            if (!memory.completedOf(words[row + Slot.OWNER]).empty) throw new Error('two would free the slot')
-          },
+          check: call.check,
         }
       },
     },
     {
       name: 'a caller that awaits and gives up, against the end: one result, one cleanup, one slot',
       large: true,
-      scenario: ({ memory: layout, complete, caller, umh, state, pipes, credentials, constants }) => {
-        const { Slot, SlotState, ExecState } = layout
-        const memory = layout.Memory.create({ descriptors: 2, pages: 1, khelpers: 1 })
-        let cleanups = 0
-        let retval: number | undefined
-        let running = -1
-        let over = 0
-        const ended = new Int32Array(new SharedArrayBuffer(4))
-        const calls = new caller.Caller(
-          memory,
-          undefined,
-          () => {},
-          () => false,
-        )
-        const usermode = new state.UsermodeHelperState(memory, calls.owner)
-        const helpers = new umh.UsermodeHelper(
-          calls,
-          usermode,
-          new pipes.StdinPipes(undefined, '/nowhere'),
-          new credentials.CredentialDirectories(),
-          () => {},
-          () => false,
-        )
+      scenario: modules => {
+        const { complete, memory: layout, parts } = modules
+        const call = parts.callerThatGivesUp(modules)
         return {
           threads: [
-            async () => {
-              const controller = new AbortController()
-              const cleanup = () => {
-                cleanups += 1
-              }
-              const info = helpers.setup('/bin/true', ['true'], [], constants.GFP_ATOMIC, { cleanup })
-              const wait = constants.UMH_WAIT_PROC | constants.UMH_KILLABLE
-              const result = helpers.exec(info, wait, { signal: controller.signal })
-              over = Atomics.load(ended, 0)
-              controller.abort()
-              retval = await result
-              await calls.idle()
-              running = usermode.running
-            },
+            call.thread,
             () => {
-              const completer = new complete.Completer(memory)
-              let taken = memory.queue.pop()
-              while (taken === undefined) {
-                memory.idleKhelpers.sleep(0, () => memory.queue.size > 0)
-                taken = memory.queue.pop()
-              }
-              Atomics.compareExchange(
-                memory.words,
-                memory.slot(taken) + Slot.STATE,
-                SlotState.QUEUED,
-                SlotState.EXECUTING,
-              )
-              completer.execDone(taken, ExecState.STARTED)
+              const completer = new complete.Completer(call.memory)
+              const taken = parts.takeUp(modules, call.memory)
+              completer.execDone(taken, layout.ExecState.STARTED)
               completer.umhComplete(taken, 256)
-              Atomics.store(ended, 0, 1)
+              call.end()
             },
           ],
+          check: call.check,
+        }
+      },
+    },
+    {
+      name: '3 threads, a caller of a program and of code, a khelper for programs and one for all: each is executed once',
+      // Without a bound they are too many.
+      options: { preemptions: 2 },
+      large: true,
+      scenario: ({ memory: layout, workqueue }) => {
+        const { Slot, SlotFlag, SlotState } = layout
+        const memory = layout.Memory.create({ descriptors: 2, pages: 1, khelpers: 2 })
+        const { words, idleKhelpers } = memory
+        const executed = [0, 0]
+        const over = new Int32Array(new SharedArrayBuffer(4))
+        const allOver = () => Atomics.load(over, 0) === 2
+        const slots = [SlotFlag.IN_THREAD, 0].map(flags => {
+          const slot = memory.slots.allocate()
+          words[memory.slot(slot) + Slot.STATE] = SlotState.SETUP
+          words[memory.slot(slot) + Slot.FLAGS] = flags
+          return slot
+        })
+        const khelper = (number: number, forPrograms: boolean) => () => {
+          for (;;) {
+            const slot = workqueue.takeWork(memory, forPrograms)
+            if (slot !== undefined) {
+              if (forPrograms && workqueue.isInThread(memory, slot)) throw new Error('not for this one')
+              if (idleKhelpers.found(number) && memory.queue.size > 0) idleKhelpers.wakeUpUnlessLooking()
+              executed[slot] = (executed[slot] ?? 0) + 1
+              Atomics.add(over, 0, 1)
+              if (allOver()) idleKhelpers.wakeUpAll()
+            } else if (allOver()) return
+            else idleKhelpers.sleep(number, () => workqueue.hasWork(memory, forPrograms) || allOver())
+          }
+        }
+        return {
+          threads: [
+            () => {
+              for (const slot of slots) workqueue.queueWork(memory, slot)
+            },
+            khelper(memory.khelperForPrograms, true),
+            khelper(0, false),
+          ],
           check() {
-            if (over === 1 && retval !== 256) throw new Error('it had ended before anybody gave up')
-            if (retval !== 256 && retval !== -512) throw new Error(`retval ${retval}`)
-            if (cleanups !== 1) throw new Error(`${cleanups} cleanups`)
-            if (running !== 0) throw new Error(`${running} inside exec`)
-            if (memory.slots.available !== 2) throw new Error(`${memory.slots.available} slots are free`)
+            if (executed.join() !== '1,1') throw new Error(`executed ${executed.join()}`)
           },
         }
       },
@@ -1086,94 +1028,28 @@ export const handOff: Protocol = {
       name: '3 threads, a caller that awaits and gives up, a khelper, the reaper: one result, one cleanup, one slot',
       options: { preemptions: 2 },
       large: true,
-      scenario: ({
-        memory: layout,
-        complete,
-        doorbell,
-        caller,
-        umh,
-        state,
-        pipes,
-        credentials,
-        constants,
-      }) => {
-        const { Slot, SlotState, ExecState } = layout
-        const memory = layout.Memory.create({ descriptors: 2, pages: 1, khelpers: 1 })
-        const reaper = new doorbell.Doorbell(
-          memory.buffer,
-          memory.byteOffset(memory.control(layout.Control.REAPER_DOORBELL)),
-        )
-        let cleanups = 0
-        let retval: number | undefined
-        let running = -1
-        let over = 0
-        const ended = new Int32Array(new SharedArrayBuffer(4))
-        const calls = new caller.Caller(
-          memory,
-          undefined,
-          () => {},
-          () => false,
-        )
-        const usermode = new state.UsermodeHelperState(memory, calls.owner)
-        const helpers = new umh.UsermodeHelper(
-          calls,
-          usermode,
-          new pipes.StdinPipes(undefined, '/nowhere'),
-          new credentials.CredentialDirectories(),
-          () => {},
-          () => false,
-        )
+      scenario: modules => {
+        const { complete, memory: layout, parts } = modules
+        const call = parts.callerThatGivesUp(modules)
+        const { memory } = call
+        const reaper = parts.reaperOf(modules, memory)
         return {
           threads: [
-            async () => {
-              const controller = new AbortController()
-              const cleanup = () => {
-                cleanups += 1
-              }
-              const info = helpers.setup('/bin/true', ['true'], [], constants.GFP_ATOMIC, { cleanup })
-              const wait = constants.UMH_WAIT_PROC | constants.UMH_KILLABLE
-              const result = helpers.exec(info, wait, { signal: controller.signal })
-              over = Atomics.load(ended, 0)
-              controller.abort()
-              retval = await result
-              await calls.idle()
-              running = usermode.running
-            },
+            call.thread,
             () => {
               const completer = new complete.Completer(memory)
-              let taken = memory.queue.pop()
-              while (taken === undefined) {
-                memory.idleKhelpers.sleep(0, () => memory.queue.size > 0)
-                taken = memory.queue.pop()
-              }
-              Atomics.compareExchange(
-                memory.words,
-                memory.slot(taken) + Slot.STATE,
-                SlotState.QUEUED,
-                SlotState.EXECUTING,
-              )
-              completer.execDone(taken, ExecState.STARTED)
+              const taken = parts.takeUp(modules, memory)
+              completer.execDone(taken, layout.ExecState.STARTED)
               memory.launches.push(taken)
               reaper.ring()
             },
             () => {
               const completer = new complete.Completer(memory)
-              let last = memory.launches.pop()
-              while (last === undefined) {
-                reaper.sleep(() => memory.launches.size > 0)
-                last = memory.launches.pop()
-              }
-              completer.umhComplete(last, 256)
-              Atomics.store(ended, 0, 1)
+              completer.umhComplete(parts.awaitLaunch(memory, reaper), 256)
+              call.end()
             },
           ],
-          check() {
-            if (over === 1 && retval !== 256) throw new Error('it had ended before anybody gave up')
-            if (retval !== 256 && retval !== -512) throw new Error(`retval ${retval}`)
-            if (cleanups !== 1) throw new Error(`${cleanups} cleanups`)
-            if (running !== 0) throw new Error(`${running} inside exec`)
-            if (memory.slots.available !== 2) throw new Error(`${memory.slots.available} slots are free`)
-          },
+          check: call.check,
         }
       },
     },
@@ -1214,6 +1090,24 @@ export const handOff: Protocol = {
       file: WORKQUEUE,
       from: "    if (!memory.queue.push(slot))\n        throw new Error('khelper_wq has room for every descriptor, and is full');\n    memory.idleKhelpers.wakeUpUnlessLooking();",
       to: "    memory.idleKhelpers.wakeUpUnlessLooking();\n    if (!memory.queue.push(slot))\n        throw new Error('full');",
+    },
+    {
+      name: 'what is left to the others wakes nobody',
+      file: WORKQUEUE,
+      from: '        deferred.push(slot);\n        idleKhelpers.wakeUp();',
+      to: '        deferred.push(slot);',
+    },
+    {
+      name: 'the others are woken before there is anything for them',
+      file: WORKQUEUE,
+      from: '        deferred.push(slot);\n        idleKhelpers.wakeUp();',
+      to: '        idleKhelpers.wakeUp();\n        deferred.push(slot);',
+    },
+    {
+      name: 'one that goes to sleep does not look at what was left to it',
+      file: WORKQUEUE,
+      from: 'return queue.size > 0 || (!forPrograms && deferred.size > 0);',
+      to: 'return queue.size > 0 || (forPrograms && deferred.size > 0);',
     },
     {
       name: 'a call is withdrawn by a store',

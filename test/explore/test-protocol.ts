@@ -23,9 +23,12 @@ function bounded({ options }: ProtocolScenario, most: number): ExploreOptions {
   return Number.isFinite(preemptions) ? { ...options, preemptions } : { ...options }
 }
 
-const modulesOf = (protocol: Protocol, folder: string): Record<string, string> =>
+const modulesOf = (protocol: Protocol, folder: string): Record<string, string | URL> =>
   Object.fromEntries(
-    Object.entries(protocol.modules).map(([name, file]) => [name, pathToFileURL(join(folder, file)).href]),
+    Object.entries(protocol.modules).map(([name, file]) => [
+      name,
+      typeof file === 'string' ? pathToFileURL(join(folder, file)) : file,
+    ]),
   )
 
 /** A copy of the compiled sources with one change. */
@@ -66,6 +69,11 @@ let number = 0
 
 /** The tests of a protocol; each has a file of its own, because they take their time. */
 export function testProtocol(protocol: Protocol): void {
+  testSchedules(protocol)
+  testMutants(protocol)
+}
+
+export function testSchedules(protocol: Protocol): void {
   describe(`${protocol.name}: every schedule comes to a good end`, () => {
     for (const scenario of protocol.scenarios) {
       test(scenario.name, async context => {
@@ -81,7 +89,9 @@ export function testProtocol(protocol: Protocol): void {
       })
     }
   })
+}
 
+export function testMutants(protocol: Protocol): void {
   const skip = PREEMPTIONS < MUTANT_PREEMPTIONS && 'needs more preemptions'
   describe(`${protocol.name}: every mutant is found`, { skip }, () => {
     for (const mutant of protocol.mutants) {
