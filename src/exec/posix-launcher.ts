@@ -245,6 +245,7 @@ export class PosixLauncher {
     if (plain) return act()
     // Read as the service, to which they may not belong afterwards.
     const secrets = keys === undefined ? [] : readSecrets(keys)
+    if (typeof secrets === 'number') return { error: secrets, step: Step.KEYS }
     try {
       const refusal = this.#credentials.assume(credentials)
       if (refusal !== undefined) return refusal
@@ -380,8 +381,13 @@ export class PosixLauncher {
   }
 }
 
-function readSecrets(folder: string): [name: string, secret: Buffer][] {
-  return readdirSync(folder).map(name => [name, readFileSync(join(folder, name))])
+/** @returns an error number if they cannot be read */
+function readSecrets(folder: string): [name: string, secret: Buffer][] | number {
+  try {
+    return readdirSync(folder).map(name => [name, readFileSync(join(folder, name))])
+  } catch (error) {
+    return Math.abs((error as NodeJS.ErrnoException).errno ?? errno('EIO'))
+  }
 }
 
 function isDirectory(path: string): boolean {

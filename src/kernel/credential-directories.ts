@@ -14,6 +14,7 @@ import { hasGone, makeServiceFolder, removeLeftFolders } from './service-folders
 
 const IN_MEMORY = '/dev/shm'
 const KIND = 'credentials'
+const PREFIX = 'helper-'
 const PASSABLE = 0o711
 const READABLE = 0o400
 const UNCHANGED = -1
@@ -49,7 +50,7 @@ export class CredentialDirectories {
    * @throws what the system says; nothing is left then
    */
   create(keyring: Keyring, uid: number | undefined, gid: number | undefined): string {
-    const path = mkdtempSync(join(this.#makeRoot(), 'helper-'))
+    const path = this.#makeFolder()
     try {
       for (const [name, secret] of keyring.entries()) {
         const file = join(path, name)
@@ -62,6 +63,17 @@ export class CredentialDirectories {
       throw error
     }
     return path
+  }
+
+  /** The root is made anew where something has removed it, as what cleans such places may. */
+  #makeFolder(): string {
+    try {
+      return mkdtempSync(join(this.#makeRoot(), PREFIX))
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+      this.#root = undefined
+      return mkdtempSync(join(this.#makeRoot(), PREFIX))
+    }
   }
 
   #makeRoot(): string {

@@ -186,6 +186,7 @@ const SYSCALLS: Readonly<Record<number, string>> = {
   [Step.AFFINITY]: 'sched_setaffinity',
   [Step.CAPABILITIES]: 'capset',
   [Step.PROCESS_TABLE]: 'khelper',
+  [Step.KEYS]: 'open',
 }
 
 /** What of a helper's credentials a step sets. */
@@ -212,6 +213,8 @@ export function launchMessage(error: number, step: number, path: string, cwd: st
   if (step === Step.PROCESS_TABLE) {
     return `${name}: as many helpers run as the kernel has descriptors for, and none is left for ${path}; boot({ descriptors }) with more, or run fewer at once`
   }
+  if (step === Step.KEYS)
+    return `${name}: the files with the secrets of ${path} cannot be made, or read again`
   const credential = CREDENTIALS[step]
   if (credential !== undefined) return `${name}: the service may not set the ${credential} of ${path}`
   switch (-Math.abs(error)) {

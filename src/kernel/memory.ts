@@ -333,6 +333,8 @@ export const Step = {
   CAPABILITIES: 17,
   /** The kernel's own table of processes is full. */
   PROCESS_TABLE: 18,
+  /** Its secrets could not be written, or read again. */
+  KEYS: 19,
 } as const
 
 /** Words of a row in the table of processes. */

@@ -114,6 +114,29 @@ test('a helper that is not waited for keeps its folder until it has ended', asyn
   await eventually('the folder has gone', () => folders().length === 0)
 })
 
+test('secrets that are removed under a helper: it is refused, its khelper goes on, and the next has its own', async () => {
+  const before = new Set(left())
+  const kernel = boot({ khelpers: 1 })
+  const keys = new Keyring({ token: SECRET })
+  let deaths = 0
+  kernel.onKhelperDeath(() => {
+    deaths += 1
+  })
+  const ahead = Array.from({ length: 40 }, () => kernel.run('true'))
+  const helper = kernel.run('true', [], { keys }).catch(error => error)
+  const [root = ''] = left().filter(name => !before.has(name))
+  rmSync(`/dev/shm/${root}`, { recursive: true })
+  const { code, syscall, message } = await helper
+  assert.deepEqual([code, syscall], ['ENOENT', 'open'])
+  assert.match(message, /the files with the secrets of \S+ cannot be made, or read again/)
+  await Promise.all(ahead)
+  const { stdout } = await kernel.run('sh', ['-c', 'cat "$CREDENTIALS_DIRECTORY/token"'], { keys })
+  assert.equal(stdout, SECRET)
+  await kernel.shutdown()
+  assert.equal(deaths, 0)
+  assert.deepEqual(new Set(left()), before)
+})
+
 test('a shutdown, and the end of the process, leave nothing', async () => {
   const before = left()
   const kernel = boot({ khelpers: 1 })

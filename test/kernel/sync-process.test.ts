@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
+import { existsSync } from 'node:fs'
 import { test } from 'node:test'
 import { boot } from '../../src/index.js'
 import { eventually, openFds } from '../helpers/resources.js'
+import { inThreadHelper, temporary } from '../helpers/temporary.js'
 
 const SIGTERM = 15
 
@@ -9,12 +11,18 @@ test('a program whose time is over before a khelper is free is not waited for', 
   const kernel = boot({ khelpers: 1 })
   await kernel.run('true')
   const fds = openFds()
-  const before = Array.from({ length: 300 }, () => kernel.run('true'))
+  const started = temporary('holds')
+  const holds = inThreadHelper(
+    `import { writeFileSync } from 'node:fs'
+     export default () => { writeFileSync('${started}', ''); for (;;); }`,
+  )
+  const held = kernel.run(holds, [], { reject: false })
+  await eventually('the khelper is held', () => existsSync(started))
   const spec = { path: '/bin/sleep', argv: ['sleep', '60'], envp: [], flags: 0, killSignal: SIGTERM }
   const outcome = kernel.processSync(spec, Buffer.alloc(2_000_000), 1)
   assert.deepEqual([outcome?.timedOut, outcome?.retval, outcome?.pid], [true, SIGTERM, 0])
-  assert.ok(kernel.stats().queued > 0)
-  await Promise.all(before)
+  held.kill('SIGKILL')
+  await held
   const { capacity } = kernel.stats().descriptors
   await eventually('its descriptor is back', () => kernel.stats().descriptors.available === capacity)
   await eventually('its pipe is closed', () => openFds() <= fds)

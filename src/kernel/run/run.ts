@@ -179,13 +179,15 @@ class RunCall implements Ending, DescriptorWaiter {
       return
     }
     const { keys, settings } = this.#args
+    let step: number = Step.KEYS
     try {
       const { uid, gid } = settings?.credentials ?? {}
       if (keys !== undefined) this.#keys = this.#host.credentials.create(keys, uid, gid)
+      step = Step.PIPE
       this.stdio = openStdio(this.#host.pipes, this.#args, this.#inputFailed)
     } catch (error) {
       const number = Math.abs((error as NodeJS.ErrnoException).errno ?? errno('EIO'))
-      this.#finish(noOutcome(number, Step.PIPE), NOTHING)
+      this.#finish(noOutcome(number, step), NOTHING)
       return
     }
     signal?.addEventListener('abort', this.#abort, { once: true })

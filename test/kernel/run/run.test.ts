@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict'
-import { closeSync, openSync, readFileSync } from 'node:fs'
+import { closeSync, existsSync, openSync, readFileSync } from 'node:fs'
 import { Readable } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import { after, describe, test } from 'node:test'
 import fc from 'fast-check'
 import { boot, HelperError, UMH_NO_WAIT, UMH_WAIT_EXEC } from '../../../src/index.js'
 import { alive, eventually, openFds } from '../../helpers/resources.js'
-import { temporary, write } from '../../helpers/temporary.js'
+import { inThreadHelper, temporary, write } from '../../helpers/temporary.js'
 
 const sh = (script: string): [string, string[]] => ['sh', ['-c', script]]
 
@@ -204,16 +204,29 @@ for (const launcher of ['posix_spawn', 'child_process'] as const) {
     })
 
     test('a call that waits in the queue is ended at once, not when a khelper finds it there', async () => {
-      let ended = 0
-      const before = Array.from({ length: 40 }, () => kernel.run('true').then(() => (ended += 1)))
-      const streamed = kernel.run('sleep', ['60'], { stdin: 'pipe', stdout: 'pipe', reject: false })
-      assert.equal(streamed.kill('SIGINT'), true)
-      const { signalCode, retval, pid } = await streamed
-      assert.deepEqual([signalCode, retval, pid, ended], ['SIGINT', 2, undefined, 0])
-      assert.equal(streamed.kill(), false)
-      assert.ok(streamed.stdout)
-      assert.equal(await text(streamed.stdout), '')
-      await Promise.all(before)
+      await using own = boot({ khelpers: 1, launcher })
+      const started = temporary(`holds-${launcher}`)
+      const holds = inThreadHelper(
+        `import { writeFileSync } from 'node:fs'
+         export default () => { writeFileSync('${started}', ''); for (;;); }`,
+      )
+      const held = own.run(holds, [], { reject: false })
+      await eventually('the khelper is held', () => existsSync(started))
+      // Nothing can take it up in this turn of the event loop.
+      const helper = own.run('sleep', ['60'], { stdin: 'pipe', stdout: 'pipe', reject: false })
+      assert.equal(helper.kill('SIGINT'), true)
+      assert.equal(own.stats().queued, 1)
+      const { signalCode, retval, pid } = await helper
+      assert.deepEqual([signalCode, retval, pid], ['SIGINT', 2, undefined])
+      assert.equal(helper.kill(), false)
+      assert.ok(helper.stdout)
+      assert.equal(await text(helper.stdout), '')
+      held.kill('SIGKILL')
+      await held
+      await eventually('its descriptor is back', () => {
+        const { available, capacity } = own.stats().descriptors
+        return available === capacity
+      })
     })
 
     test('an abort kills the helper and rejects with AbortError and its reason', async () => {
