@@ -57,7 +57,7 @@ process.on('exit', failed)
 const runState = memory.control(Control.RUN_STATE)
 const completer = new Completer(memory)
 const posix = words[memory.control(Control.LAUNCHER)] === Launcher.POSIX_SPAWN
-const libcAndHandlers = loadNative(memory, () => {
+const libcAndHandlers = loadNative(memory, RunState.STOPPED, () => {
   const libc = posix ? loadLibc() : undefined
   return { libc, handlers: binfmt(memory, completer, khelper as KhelperIndex, libc, scratch, tellThrown) }
 })

@@ -38,7 +38,11 @@ function over(): boolean {
 }
 
 async function reap(): Promise<void> {
-  const reaper = loadNative(memory, () => new Reaper(memory, loadLibc(), new Completer(memory)))
+  const reaper = loadNative(
+    memory,
+    RunState.EXITING,
+    () => new Reaper(memory, loadLibc(), new Completer(memory)),
+  )
   if (reaper === undefined) return
   const ready = () => processes() > 0 || runState() >= RunState.STOPPED
   let turned = performance.now()

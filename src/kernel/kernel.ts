@@ -867,7 +867,7 @@ export function attach(handle: KernelHandle): Kernel {
   if (!(handle?.memory instanceof SharedArrayBuffer)) throw wrongType('handle', "a kernel's handle", handle)
   const memory = Memory.attach(handle.memory)
   const posix = handle.launcher.name === 'posix_spawn'
-  const loaded = loadNative(memory, () => ({ libc: posix ? loadLibc() : undefined }))
+  const loaded = loadNative(memory, RunState.EXITING, () => ({ libc: posix ? loadLibc() : undefined }))
   if (loaded === undefined) throw shutDown()
   const { libc } = loaded
   return new Kernel(memory, libc, handle, new AttachedHome(memory, libc))

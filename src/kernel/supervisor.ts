@@ -111,7 +111,7 @@ const STOP_MS = 1_000
 /** At least this long between two looks at whether threads have died, or are all held. */
 const LOOK_MS = 15
 /** Loading takes some milliseconds; a process that is exiting waits no longer than this for it. */
-const LOADING_MS = 2_000
+const LOADING_MS = 10_000
 /**
  * A thread that reads modules is not ended meanwhile, or Node leaves the file open that it was just opening. Reading is
  * over long before this; what takes longer is a module whose own code does not end.
@@ -382,7 +382,12 @@ export class Supervisor {
   }
 
   async #leave(worker: Worker): Promise<void> {
-    const overdue = setTimeout(() => void worker.terminate(), STOP_MS)
+    const loading = this.#memory.control(Control.LOADING)
+    const end = () => {
+      if (Atomics.load(this.#memory.words, loading) > 0) overdue = setTimeout(end, LOOK_MS)
+      else void worker.terminate()
+    }
+    let overdue = setTimeout(end, STOP_MS)
     // Not `once`: it would reject with the last error of an in-thread helper.
     await new Promise<void>(resolve => worker.once('exit', () => resolve()))
     clearTimeout(overdue)

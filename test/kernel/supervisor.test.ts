@@ -4,9 +4,11 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { pathToFileURL } from 'node:url'
 import { Worker } from 'node:worker_threads'
 import { boot, UMH_WAIT_EXEC, UMH_WAIT_PROC } from '../../src/index.js'
+import { Control, Memory } from '../../src/kernel/memory.js'
 import { eventually } from '../helpers/resources.js'
 
 const INDEX = new URL('../../src/index.js', import.meta.url).href
@@ -93,4 +95,21 @@ test('never more than the machine runs at once stay', { skip: availableParalleli
   const many = Array.from({ length: 500 }, () => kernel.run('true'))
   await Promise.all(many)
   assert.ok(kernel.stats().khelpers <= availableParallelism())
+})
+
+test('a shutdown ends no thread while one loads native code, which would end the process', async () => {
+  const kernel = boot({ khelpers: 1 })
+  const memory = Memory.attach(kernel.handle.memory)
+  const loading = memory.control(Control.LOADING)
+  await kernel.callUsermodehelper(HOLDING, ['holding', join(folder, 'never')], [], UMH_WAIT_EXEC)
+  Atomics.add(memory.words, loading, 1)
+  let over = false
+  const shutdown = kernel.shutdown().then(() => {
+    over = true
+  })
+  // Longer than a thread is given to leave by itself.
+  await sleep(1_500)
+  assert.equal(over, false)
+  Atomics.sub(memory.words, loading, 1)
+  await shutdown
 })
