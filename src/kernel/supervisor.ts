@@ -110,8 +110,8 @@ const COMING_UP_MS = 2_000
 const STOP_MS = 1_000
 /** At least this long between two looks at whether threads have died, or are all held. */
 const LOOK_MS = 15
-/** Loading takes some milliseconds; a process that is exiting waits no longer than this for it. */
-const LOADING_MS = 10_000
+/** Loading takes some milliseconds; who ends the process or a thread waits no longer than this for it. */
+const LOADING_MS = 5_000
 /**
  * A thread that reads modules is not ended meanwhile, or Node leaves the file open that it was just opening. Reading is
  * over long before this; what takes longer is a module whose own code does not end.
@@ -383,8 +383,10 @@ export class Supervisor {
 
   async #leave(worker: Worker): Promise<void> {
     const loading = this.#memory.control(Control.LOADING)
+    const deadline = performance.now() + STOP_MS + LOADING_MS
     const end = () => {
-      if (Atomics.load(this.#memory.words, loading) > 0) overdue = setTimeout(end, LOOK_MS)
+      const waits = Atomics.load(this.#memory.words, loading) > 0 && performance.now() < deadline
+      if (waits) overdue = setTimeout(end, LOOK_MS)
       else void worker.terminate()
     }
     let overdue = setTimeout(end, STOP_MS)
