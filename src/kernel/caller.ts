@@ -19,11 +19,11 @@ import {
   type OwnerIndex,
   OwnerState,
   Slot,
-  SlotFlag,
   type SlotIndex,
   SlotState,
 } from './memory.js'
 import { freePages } from './payload.js'
+import { isInThread } from './workqueue.js'
 
 /** Ended calls taken in one turn of the event loop. */
 const CALLS_PER_TURN = 1024
@@ -217,7 +217,7 @@ export class Caller {
   queued(slot: SlotIndex, ending: Ending): void {
     this.#endings[slot] = ending
     this.#inFlight += 1
-    if (this.#isInThread(slot)) this.#inThread += 1
+    if (isInThread(this.memory, slot)) this.#inThread += 1
     if (this.#inFlight === this.#unreferenced + 1) this.#awaken()
     else if (!this.#looking && !this.#listening) this.#look()
   }
@@ -356,10 +356,6 @@ export class Caller {
     else if (waits || this.#alwaysListens()) this.#listen()
   }
 
-  #isInThread(slot: SlotIndex): boolean {
-    return ((this.memory.words[this.memory.slot(slot) + Slot.FLAGS] ?? 0) & SlotFlag.IN_THREAD) !== 0
-  }
-
   /**
    * Looking pays where calls end soon after each other; where they do not, it only takes their processor. A program
    * takes longer than a wake-up by far, and has more use for the processor.
@@ -423,7 +419,7 @@ export class Caller {
     const ending = this.#endings[slot]
     this.#endings[slot] = undefined
     this.#inFlight -= 1
-    if (this.#isInThread(slot)) this.#inThread -= 1
+    if (isInThread(this.memory, slot)) this.#inThread -= 1
     if (this.#execs.size > 0) this.#tellExec(slot)
     ending?.ended(slot)
     if (this.#inFlight === 0) this.#rest()

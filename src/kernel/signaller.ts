@@ -2,8 +2,9 @@
  * Sends signals to helpers, from whichever thread made their call.
  */
 import type { Libc } from '../libc/index.js'
-import { type Memory, type ProcessIndex, Slot, SlotFlag, type SlotIndex, SlotState } from './memory.js'
+import { type Memory, type ProcessIndex, Slot, type SlotIndex, SlotState } from './memory.js'
 import { signalProcess } from './process-table.js'
+import { isInThread } from './workqueue.js'
 
 /** What the thread that has the khelper threads does for others. */
 export interface ThreadSignals {
@@ -32,7 +33,7 @@ export class Signaller {
   signalCall(slot: SlotIndex, signal: number, awaitExec: () => void): boolean {
     const { words } = this.#memory
     const row = this.#memory.slot(slot)
-    if ((words[row + Slot.FLAGS] ?? 0) & SlotFlag.IN_THREAD) {
+    if (isInThread(this.#memory, slot)) {
       return signal === 0 || this.#threads.signalInThread(slot, signal)
     }
     awaitExec()

@@ -22,7 +22,6 @@ import {
   type Memory,
   RunState,
   Slot,
-  SlotFlag,
   type SlotIndex,
   SlotState,
   Step,
@@ -30,6 +29,7 @@ import {
 } from './memory.js'
 import { programOf } from './program-of.js'
 import { recoverLaunch } from './recover-launch.js'
+import { isInThread } from './workqueue.js'
 
 /** What a khelper thread is given. */
 export interface KhelperData {
@@ -508,7 +508,7 @@ export class Supervisor {
     const starting = Atomics.exchange(words, row + Khelper.STARTING, 0)
     if (current === 0) return
     const slot = (current - 1) as SlotIndex
-    if ((words[this.#memory.slot(slot) + Slot.FLAGS] ?? 0) & SlotFlag.IN_THREAD) {
+    if (isInThread(this.#memory, slot)) {
       this.#completer.umhComplete(slot, inThreadStatus(thread, code))
       return
     }
@@ -562,7 +562,7 @@ export class Supervisor {
       const row = this.#memory.slot(slot)
       const state = Atomics.load(words, row + Slot.STATE)
       const taken = state === SlotState.EXECUTING || state === SlotState.RUNNING
-      if (!taken || ((words[row + Slot.FLAGS] ?? 0) & SlotFlag.IN_THREAD) !== 0) continue
+      if (!taken || isInThread(this.#memory, slot)) continue
       this.#completer.fail(slot, errno('EOWNERDEAD'), Step.KHELPER)
     }
     Atomics.store(words, this.#memory.control(Control.PROCESSES), 0)
