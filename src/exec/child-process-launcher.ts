@@ -29,7 +29,7 @@ import {
 } from '../kernel/memory.js'
 import { findProgram } from '../kernel/path-search.js'
 import { tellFlushers } from '../kernel/workqueue.js'
-import { errno } from '../libc/index.js'
+import { errno, errnoOf } from '../libc/index.js'
 import { closeStdioFile, openStdioFile } from './stdio.js'
 import { type StringPayload, StringPayloadReader } from './string-payload.js'
 
@@ -91,7 +91,7 @@ export class ChildProcessLauncher {
     this.#start(slot, payload)
       .catch(error => {
         if (error instanceof LaunchFailure) this.#fail(slot, error.error, error.step)
-        else this.#fail(slot, Math.abs(error?.errno ?? errno('EIO')), Step.EXECVE)
+        else this.#fail(slot, errnoOf(error, 'EIO'), Step.EXECVE)
       })
       // The khelper has told them when the call was not executed yet.
       .finally(() => tellFlushers(this.#memory))
@@ -182,7 +182,7 @@ export class ChildProcessLauncher {
     }
     process.once('error', error => {
       if (process.pid !== undefined) return
-      this.#fail(slot, Math.abs((error as NodeJS.ErrnoException).errno ?? errno('EIO')), Step.EXECVE)
+      this.#fail(slot, errnoOf(error, 'EIO'), Step.EXECVE)
     })
     process.once('spawn', () => {
       words[row + Slot.PID] = process.pid ?? 0

@@ -42,6 +42,7 @@ import {
   EPOLLIN,
   EPOLLONESHOT,
   errno,
+  errnoOf,
   type Fd,
   type FileActions,
   FileActionsFactory,
@@ -386,7 +387,7 @@ function readSecrets(folder: string): [name: string, secret: Buffer][] | number 
   try {
     return readdirSync(folder).map(name => [name, readFileSync(join(folder, name))])
   } catch (error) {
-    return Math.abs((error as NodeJS.ErrnoException).errno ?? errno('EIO'))
+    return errnoOf(error, 'EIO')
   }
 }
 

@@ -3,7 +3,7 @@
  */
 import { closeSync, constants, openSync } from 'node:fs'
 import { Stdio } from '../kernel/memory.js'
-import { errno } from '../libc/index.js'
+import { errnoOf } from '../libc/index.js'
 
 const MODE_OF_NEW_FILES = 0o666
 
@@ -18,8 +18,7 @@ export function openStdioFile(kind: number, path: string): number {
   try {
     return openSync(path, OPEN_FLAGS[kind] ?? constants.O_RDONLY, MODE_OF_NEW_FILES)
   } catch (error) {
-    const number = (error as NodeJS.ErrnoException).errno
-    return number === undefined ? -errno('EIO') : number
+    return -errnoOf(error, 'EIO')
   }
 }
 

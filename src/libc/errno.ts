@@ -33,6 +33,11 @@ export function errnoName(number: number): string {
   return names.get(Math.abs(number)) ?? `E${Math.abs(number)}`
 }
 
+/** The positive error number of what Node has thrown, or another's where it has none. */
+export function errnoOf(error: unknown, otherwise: ErrnoName): number {
+  return Math.abs((error as NodeJS.ErrnoException | null)?.errno ?? errno(otherwise))
+}
+
 /** A string as the name of an error number, `undefined` if the platform has none of that name. */
 export function knownName(name: string | undefined): ErrnoName | undefined {
   return name !== undefined && Object.hasOwn(numbers, name) ? (name as ErrnoName) : undefined

@@ -15,7 +15,7 @@ import { SystemError, wrongType, wrongValue } from '../../kernel/errors.js'
 import { findProgram } from '../../kernel/path-search.js'
 import { checkCredentials } from '../../kernel/run/credentials.js'
 import type { RunOptions } from '../../kernel/run/types.js'
-import { errno } from '../../libc/errno.js'
+import { errno, errnoOf } from '../../libc/errno.js'
 
 /** Its exit status where the group cannot be entered. */
 export const CANNOT_ENTER = 125
@@ -187,7 +187,7 @@ function locate(file: string, environment: readonly string[], cwd: RunOptions['c
     accessSync(program, constants.X_OK)
     if (!statSync(program).isFile()) return errno('EACCES')
   } catch (error) {
-    return Math.abs((error as NodeJS.ErrnoException).errno ?? errno('ENOENT'))
+    return errnoOf(error, 'ENOENT')
   }
   return hasFormat(program) ? program : errno('ENOEXEC')
 }

@@ -3,7 +3,7 @@
  * take them on for a launch: prlimit(1) sets its own and becomes the helper, whose pid is the same.
  */
 import { accessSync, constants, readFileSync } from 'node:fs'
-import { errno, errnoName } from '../../libc/index.js'
+import { errnoName, errnoOf } from '../../libc/index.js'
 import { checkString } from '../call-spec.js'
 import { outOfRange, unsupported, wrongType, wrongValue } from '../errors.js'
 import { findProgram } from '../path-search.js'
@@ -120,7 +120,7 @@ function locate(program: string, search: string | undefined, cwd: string | undef
   try {
     accessSync(program.startsWith('/') || cwd === undefined ? program : `${cwd}/${program}`, constants.X_OK)
   } catch (error) {
-    throw notStarted(Math.abs((error as NodeJS.ErrnoException).errno ?? errno('ENOENT')), program)
+    throw notStarted(errnoOf(error, 'ENOENT'), program)
   }
   return program
 }

@@ -2,7 +2,7 @@
  * `kernel.run`: one program from its options to its result.
  */
 import type { Readable, Writable } from 'node:stream'
-import { errno } from '../../libc/index.js'
+import { errno, errnoOf } from '../../libc/index.js'
 import { awaitExec } from '../await-exec.js'
 import type { Caller, DescriptorWaiter, Ending } from '../caller.js'
 import { type Captured, takeCaptured } from '../captured.js'
@@ -186,7 +186,7 @@ class RunCall implements Ending, DescriptorWaiter {
       step = Step.PIPE
       this.stdio = openStdio(this.#host.pipes, this.#args, this.#inputFailed)
     } catch (error) {
-      const number = Math.abs((error as NodeJS.ErrnoException).errno ?? errno('EIO'))
+      const number = errnoOf(error, 'EIO')
       this.#finish(noOutcome(number, step), NOTHING)
       return
     }
