@@ -1,7 +1,7 @@
 /**
  * Files that a test makes and that go with it.
  */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
@@ -23,4 +23,14 @@ let modules = 0
 export function inThreadHelper(source: string): string {
   modules += 1
   return pathToFileURL(write(`helper-${modules}.mjs`, source)).href
+}
+
+/** Writes an in-thread helper without an end. @returns its URL, and whether it has begun */
+export function endlessHelper(): { readonly url: string; begun(): boolean } {
+  const marker = temporary(`begun-${modules}`)
+  const url = inThreadHelper(
+    `import { writeFileSync } from 'node:fs'
+     export default () => { writeFileSync('${marker}', ''); for (;;); }`,
+  )
+  return { url, begun: () => existsSync(marker) }
 }

@@ -2,14 +2,14 @@
  * A khelper thread that dies at any point: what it held ends, another takes its place, nothing hangs.
  */
 import assert from 'node:assert/strict'
-import { existsSync, readdirSync, readlinkSync } from 'node:fs'
+import { readdirSync, readlinkSync } from 'node:fs'
 import { test } from 'node:test'
 import { boot, type KhelperDeath } from '../../src/index.js'
 import { UMH_WAIT_PROC } from '../../src/kernel/constants.js'
 import { Khelper, type KhelperIndex, Memory } from '../../src/kernel/memory.js'
 import { errno } from '../../src/libc/index.js'
 import { eventually, mappings, openFds, threads, zombies } from '../helpers/resources.js'
-import { inThreadHelper, temporary } from '../helpers/temporary.js'
+import { endlessHelper, inThreadHelper } from '../helpers/temporary.js'
 
 test('khelpers that die again and again under load: every call ends, with its result or an error', async () => {
   const before = { fds: openFds(), threads: threads() }
@@ -109,17 +109,13 @@ test('onKhelperDeath tells of every death, and of nothing else', async () => {
   const exited = await next(3)
   assert.deepEqual([exited?.reason, exited?.exitCode, exited?.helper], ['exit', 3, exits])
 
-  const started = temporary('endless-started')
-  const endless = inThreadHelper(
-    `import { writeFileSync } from 'node:fs'
-     export default () => { writeFileSync('${started}', ''); for (;;); }`,
-  )
-  const helper = kernel.run(endless, [], { reject: false })
-  await eventually('it runs', () => existsSync(started))
+  const endless = endlessHelper()
+  const helper = kernel.run(endless.url, [], { reject: false })
+  await eventually('it runs', endless.begun)
   helper.kill('SIGTERM')
   await helper
   const killed = await next(4)
-  assert.deepEqual([killed?.reason, killed?.signal, killed?.helper], ['signal', 15, endless])
+  assert.deepEqual([killed?.reason, killed?.signal, killed?.helper], ['signal', 15, endless.url])
 
   const eats = inThreadHelper(
     'export default () => { const all = []; for (;;) all.push(new Array(1e4).fill({})) }',

@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict'
-import { existsSync } from 'node:fs'
 import { test } from 'node:test'
 import { boot } from '../../src/index.js'
 import { eventually, openFds } from '../helpers/resources.js'
-import { inThreadHelper, temporary } from '../helpers/temporary.js'
+import { endlessHelper } from '../helpers/temporary.js'
 
 const SIGTERM = 15
 
@@ -11,13 +10,9 @@ test('a program whose time is over before a khelper is free is not waited for', 
   const kernel = boot({ khelpers: 1 })
   await kernel.run('true')
   const fds = openFds()
-  const started = temporary('holds')
-  const holds = inThreadHelper(
-    `import { writeFileSync } from 'node:fs'
-     export default () => { writeFileSync('${started}', ''); for (;;); }`,
-  )
-  const held = kernel.run(holds, [], { reject: false })
-  await eventually('the khelper is held', () => existsSync(started))
+  const holds = endlessHelper()
+  const held = kernel.run(holds.url, [], { reject: false })
+  await eventually('the khelper is held', holds.begun)
   const spec = { path: '/bin/sleep', argv: ['sleep', '60'], envp: [], flags: 0, killSignal: SIGTERM }
   const outcome = kernel.processSync(spec, Buffer.alloc(2_000_000), 1)
   assert.deepEqual([outcome?.timedOut, outcome?.retval, outcome?.pid], [true, SIGTERM, 0])

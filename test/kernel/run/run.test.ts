@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict'
-import { closeSync, existsSync, openSync, readFileSync } from 'node:fs'
+import { closeSync, openSync, readFileSync } from 'node:fs'
 import { Readable } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import { after, describe, test } from 'node:test'
 import fc from 'fast-check'
 import { boot, HelperError, UMH_NO_WAIT, UMH_WAIT_EXEC } from '../../../src/index.js'
 import { alive, eventually, openFds } from '../../helpers/resources.js'
-import { inThreadHelper, temporary, write } from '../../helpers/temporary.js'
+import { endlessHelper, temporary, write } from '../../helpers/temporary.js'
 
 const sh = (script: string): [string, string[]] => ['sh', ['-c', script]]
 
@@ -205,13 +205,9 @@ for (const launcher of ['posix_spawn', 'child_process'] as const) {
 
     test('a call that waits in the queue is ended at once, not when a khelper finds it there', async () => {
       await using own = boot({ khelpers: 1, launcher })
-      const started = temporary(`holds-${launcher}`)
-      const holds = inThreadHelper(
-        `import { writeFileSync } from 'node:fs'
-         export default () => { writeFileSync('${started}', ''); for (;;); }`,
-      )
-      const held = own.run(holds, [], { reject: false })
-      await eventually('the khelper is held', () => existsSync(started))
+      const holds = endlessHelper()
+      const held = own.run(holds.url, [], { reject: false })
+      await eventually('the khelper is held', holds.begun)
       // Nothing can take it up in this turn of the event loop.
       const helper = own.run('sleep', ['60'], { stdin: 'pipe', stdout: 'pipe', reject: false })
       assert.equal(helper.kill('SIGINT'), true)
