@@ -333,13 +333,16 @@ for (const launcher of ['posix_spawn', 'child_process'] as const) {
       })
 
       test('a signal that is aborted before: -ERESTARTSYS, and the helper runs all the same', async () => {
-        const marker = temporary(`killable-before-${launcher}`)
+        const [marker, go] = [temporary(`killable-before-${launcher}`), temporary(`killable-go-${launcher}`)]
+        // A helper that has ended already gives what it ended with, so this one waits for a word.
+        await kernel.callUsermodehelper('/usr/bin/mkfifo', ['mkfifo', go], [], UMH_WAIT_PROC)
         const retval = await kernel.callUsermodehelperExec(
-          setup(`touch ${marker}`),
+          setup(`read line < ${go}; touch ${marker}`),
           UMH_WAIT_PROC | UMH_KILLABLE,
           { signal: AbortSignal.abort() },
         )
         assert.equal(retval, -errno('ERESTARTSYS'))
+        await sh(`echo > ${go}`, UMH_WAIT_PROC)
         await eventually('the helper has run', () => exists(marker))
       })
     })
@@ -439,7 +442,12 @@ for (const launcher of ['posix_spawn', 'child_process'] as const) {
 
     describe('concurrency', () => {
       test('100 sleeping WAIT_PROC helpers: a later WAIT_EXEC still starts', async () => {
-        const sleepers = Array.from({ length: 100 }, () => setup('exec sleep 60'))
+        // Not by way of a shell, which might not be `sleep` yet when pkill looks for it.
+        const sleepers = Array.from({ length: 100 }, () => {
+          const info = kernel.callUsermodehelperSetup('/bin/sleep', ['sleep', '60'], [], GFP_ATOMIC)
+          assert.ok(info)
+          return info
+        })
         const waiting = sleepers.map(info => kernel.callUsermodehelperExec(info, UMH_WAIT_PROC))
         assert.equal(await sh('exit 0', UMH_WAIT_EXEC), 0)
         await kernel.flush()
