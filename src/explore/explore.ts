@@ -24,8 +24,8 @@ export interface ExploreOptions {
    */
   readonly modules?: Readonly<Record<string, string | URL>>
   /**
-   * `'exhaustive'` (default): every schedule that could make a difference, or with `preemptions` every one with at most
-   * so many; `'pct'` and `'random'`: so many by chance.
+   * `'exhaustive'` (default): every schedule that could make a difference, with `preemptions` of those with at most so
+   * many; `'pct'` and `'random'`: so many by chance.
    */
   readonly strategy?: 'exhaustive' | 'pct' | 'random'
   /** Switches away from a thread that could have gone on. Default: as many as there are. */
@@ -110,8 +110,16 @@ export async function explore(
   scenario: ((modules: Modules) => Scenario | Promise<Scenario>) | URL,
   options: ExploreOptions = {},
 ): Promise<ExploreReport> {
-  const explorer = new Explorer(await loadScenario(scenario, options), options)
-  return explorer.run()
+  return exploreBy(strategyOf(options), scenario, options)
+}
+
+/** The same by a strategy, whatever the options say of it. */
+export async function exploreBy(
+  strategy: Strategy,
+  scenario: ((modules: Modules) => Scenario | Promise<Scenario>) | URL,
+  options: ExploreOptions,
+): Promise<ExploreReport> {
+  return new Explorer(await loadScenario(scenario, options), options).run(strategy)
 }
 
 async function loadScenario(scenario: unknown, options: ExploreOptions): Promise<Loader> {
@@ -171,9 +179,8 @@ class Explorer {
     this.#setUp = exports['default'] as () => unknown
   }
 
-  async run(): Promise<ExploreReport> {
+  async run(strategy: Strategy): Promise<ExploreReport> {
     const start = performance.now()
-    const strategy = strategyOf(this.#options)
     const most = this.#options.schedules ?? Number.POSITIVE_INFINITY
     let schedules = 0
     let pruned = 0

@@ -60,10 +60,16 @@ export class RaceDetector {
     return clock
   }
 
-  /** What another thread did up to now happens before what this one does from now on. */
-  order(before: number, after: number): void {
-    join(this.clock(after), this.clock(before))
-    this.#tick(before)
+  /** @returns what this thread has done up to now, for `acquire` */
+  release(thread: number): Clock {
+    const released = [...this.clock(thread)]
+    this.#tick(thread)
+    return released
+  }
+
+  /** What was released happens before what this thread does from now on. */
+  acquire(thread: number, released: Clock): void {
+    join(this.clock(thread), released)
   }
 
   #tick(thread: number): void {

@@ -16,7 +16,7 @@ import {
 } from './logical-promise.js'
 import { type Coroutine, LogicalThread, type Sleeper } from './logical-thread.js'
 import { Addresses, Await, isShared, Operation, type View } from './operations.js'
-import { RaceDetector, type RaceReport } from './races.js'
+import { type Clock, RaceDetector, type RaceReport } from './races.js'
 
 /** A step as it is shown, and compared. */
 export interface Step {
@@ -78,8 +78,8 @@ export class Run {
   #lastThread: LogicalThread | undefined
   #early = 0
   failure: Failure | undefined
-  /** Whom the last step has woken: what it did comes before all that they do next. */
-  readonly woken: number[] = []
+  /** Who has learnt in the last step that it was woken: what that step (`by`) did comes before all that it does next. */
+  readonly woken: { readonly thread: number; readonly by: number }[] = []
   /** Operations since the last step that were none. */
   #glue = 0
   /** Where shared memory was touched atomically with no chance to switch before it; undefined: nowhere. */
@@ -398,21 +398,32 @@ export class Run {
       if (sleeper === undefined) break
       this.#remove(sleeper)
       woken += 1
-      this.woken.push(sleeper.thread.number)
-      this.#races?.order(thread.number, sleeper.thread.number)
-      if (sleeper.resolve !== undefined) this.#on(sleeper.thread, () => sleeper.resolve?.('ok'))
-      else this.#wake(sleeper.thread, sleeper, 'ok')
-      if (sleeper.resolve !== undefined) this.#settleDown(sleeper.thread)
+      this.#wake(sleeper, this.steps.length, this.#races?.release(thread.number))
     }
     if (woken === 0) this.#notified.set(address, (this.#notified.get(address) ?? 0) + 1)
     else this.#epoch += 1
     return woken
   }
 
-  #wake(thread: LogicalThread, sleeper: Sleeper, outcome: string): void {
+  #wake(sleeper: Sleeper, by: number, released: Clock | undefined): void {
+    const { thread, resolve } = sleeper
+    const learn = () => {
+      this.woken.push({ thread: thread.number, by })
+      if (released !== undefined) this.#races?.acquire(thread.number, released)
+    }
+    if (resolve !== undefined) {
+      // A task of its event loop: what it is at now knows nothing of it.
+      thread.tasks.push(() => {
+        learn()
+        resolve('ok')
+      })
+      this.#settleDown(thread)
+      return
+    }
+    learn()
     const wait = this.#waits.get(sleeper)
     thread.asleep = undefined
-    thread.outcome = outcome
+    thread.outcome = 'ok'
     thread.pending = new Operation('wake', wait?.place ?? '', wait?.view, wait?.index ?? 0)
   }
 

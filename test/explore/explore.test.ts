@@ -1,7 +1,11 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import fc from 'fast-check'
+import { exploreBy } from '../../src/explore/explore.js'
 import { ExploreError, type ExploreOptions, explore, type Scenario } from '../../src/explore/index.js'
+import { BoundedStrategy } from '../../src/explore/strategies/bounded.js'
+import { PartialOrderStrategy } from '../../src/explore/strategies/partial-order.js'
+import type { Strategy } from '../../src/explore/strategies/strategy.js'
 import { write } from '../helpers/temporary.js'
 
 async function failureOf(scenario: () => Scenario, options: ExploreOptions = {}): Promise<ExploreError> {
@@ -556,9 +560,12 @@ test('times that run out are told in every order in which they can', async () =>
   assert.deepEqual([...seen].sort(), ['not-equal', 'ok', 'timed-out'])
 })
 
+/** How many random programs. */
+const RANDOM_PROGRAMS = 150
+
 /** A random program of atomic operations on two words; what it has seen is its outcome. */
 const operation = fc.oneof(
-  fc.record({ kind: fc.constantFrom('load', 'wait', 'notify'), word: fc.nat(1), value: fc.nat(1) }),
+  fc.record({ kind: fc.constantFrom('load', 'wait', 'waitAsync', 'notify'), word: fc.nat(1), value: fc.nat(1) }),
   fc.record({
     kind: fc.constantFrom('store', 'add', 'exchange', 'compareExchange'),
     word: fc.nat(1),
@@ -574,14 +581,15 @@ const CODE: Readonly<Record<string, (word: number, value: number) => string>> = 
   compareExchange: (word, value) => `out.push(Atomics.compareExchange(words, ${word}, ${value}, 5))`,
   wait: (word, value) => `out.push(Atomics.wait(words, ${word}, ${value}, 10))`,
   notify: word => `out.push(Atomics.notify(words, ${word}, 1))`,
+  waitAsync: (word, value) => `awaits(Atomics.waitAsync(words, ${word}, ${value}, 10))`,
 }
 
-test('of random programs the reduction sees every outcome that there is', async () => {
+test('of random programs the reductions see every outcome that there is, within a bound, too', async () => {
   const seen = new Set<string>()
   ;(globalThis as { seen?: Set<string> }).seen = seen
-  const outcomes = async (scenario: () => Scenario, options: ExploreOptions): Promise<string[]> => {
+  const outcomes = async (scenario: () => Scenario, strategy: Strategy): Promise<string[]> => {
     seen.clear()
-    const report = await explore(scenario, { ...options, timeouts: 0 })
+    const report = await exploreBy(strategy, scenario, { timeouts: 0 })
     assert.ok(report.complete)
     return [...seen].sort()
   }
@@ -592,20 +600,38 @@ test('of random programs the reduction sees every outcome that there is', async 
         const threads = programs
           .map(
             program =>
-              `out => { ${program.map(({ kind, word, value }) => CODE[kind]?.(word, value)).join(';')} }`,
+              `async (out, awaits) => { ${program.map(({ kind, word, value }) => CODE[kind]?.(word, value)).join(';')} }`,
           )
           .join(',')
         const scenario = new Function(
           `return () => {
              const words = new Int32Array(new SharedArrayBuffer(8))
              const outs = []
-             const threads = [${threads}].map(thread => { const out = []; outs.push(out); return () => thread(out) })
+             const threads = [${threads}].map(thread => {
+               const out = []
+               const later = []
+               const awaits = ({ async, value }) =>
+                 async ? later.push(value.then(outcome => out.push('later ' + outcome))) : out.push(value)
+               outs.push(out)
+               return async () => {
+                 await thread(out, awaits)
+                 await Promise.all(later)
+               }
+             })
              return { threads, check() { globalThis.seen.add(JSON.stringify([outs, words[0], words[1]])) } }
            }`,
         )() as () => Scenario
-        assert.deepEqual(await outcomes(scenario, {}), await outcomes(scenario, { preemptions: 100 }))
+        const all = await outcomes(scenario, new BoundedStrategy(100, false))
+        assert.deepEqual(await outcomes(scenario, new PartialOrderStrategy()), all)
+        for (const bound of [0, 1, 2, 100]) {
+          assert.deepEqual(
+            await outcomes(scenario, new BoundedStrategy(bound)),
+            await outcomes(scenario, new BoundedStrategy(bound, false)),
+            `${bound} preemptions`,
+          )
+        }
       },
     ),
-    { numRuns: 150 },
+    { numRuns: RANDOM_PROGRAMS },
   )
 })

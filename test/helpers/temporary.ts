@@ -34,3 +34,7 @@ export function endlessHelper(): { readonly url: string; begun(): boolean } {
   )
   return { url, begun: () => existsSync(marker) }
 }
+
+/** A shell's wait for a file; over, too, with this process, so that a test that fails leaves nobody waiting. */
+export const untilThere = (path: string): string =>
+  `while [ ! -e ${path} ] && [ -d /proc/${process.pid} ]; do sleep 0.01; done`

@@ -1,68 +1,130 @@
 /**
- * Every schedule with at most so many preemptions, depth first: most bugs need no more than two (Musuvathi, Qadeer:
+ * The schedules with at most so many preemptions, depth first: most bugs need no more than two (Musuvathi, Qadeer:
  * "Iterative Context Bounding", PLDI 2007). A switch is a preemption if the thread could have gone on; so is a time that
  * runs out although others could go on.
+ *
+ * Of schedules that differ only in the order of independent steps one is enough, but it has to be within the bound: when
+ * two steps turn out to race, the second's thread is put down to be tried before the first, and also where the first's
+ * thread was switched to, since to let it go first there may cost no preemption (Coons, Musuvathi, McKinley: "Bounded
+ * Partial-Order Reduction", OOPSLA 2013). Sleep sets are left out, because what sleeps may have been seen at a higher
+ * price only.
  */
 import type { Run } from '../run.js'
 import type { Strategy } from './strategy.js'
+import { Trace } from './trace.js'
 
 interface Node {
-  /** What may be chosen within the bound, the cheapest first. */
-  readonly choices: readonly number[]
-  at: number
+  readonly enabled: readonly number[]
+  /** For each thread that is enabled: 1 if choosing it is a preemption. */
+  readonly costs: ReadonlyMap<number, number>
+  /** Preemptions before this one. */
   readonly spent: number
+  readonly backtrack: Set<number>
+  readonly done: Set<number>
+  chosen: number
 }
 
 export class BoundedStrategy implements Strategy {
   readonly exhaustive = true
   readonly #bound: number
-  readonly #path: Node[] = []
+  #path: Node[] = []
   #depth = 0
+  #trace = new Trace()
   #started = false
+  /** Every thread is tried everywhere. */
+  #all: boolean
+  /** These schedules were begun with a reduction that cannot be made here. */
+  #stale = false
 
-  constructor(bound: number) {
+  /** @param reduce `false`: every schedule within the bound */
+  constructor(bound: number, reduce = true) {
     this.#bound = bound
+    this.#all = !reduce
   }
 
   begin(): boolean {
     this.#depth = 0
-    if (!this.#started) {
+    this.#trace = new Trace()
+    if (!this.#started || this.#stale) {
       this.#started = true
+      this.#stale = false
+      this.#path = []
       return true
     }
     for (;;) {
       const last = this.#path.at(-1)
       if (last === undefined) return false
-      if (last.at + 1 < last.choices.length) {
-        last.at += 1
+      const next = this.#cheapest(last, [...last.backtrack])
+      if (next !== undefined) {
+        last.chosen = next
+        last.done.add(next)
         return true
       }
       this.#path.pop()
     }
   }
 
-  choose(enabled: readonly number[], previous: number, run: Run): number {
-    let node = this.#path[this.#depth]
-    if (node === undefined) {
-      const before = this.#path[this.#depth - 1]
-      const spent = before === undefined ? 0 : before.spent + this.#costAt(before)
-      const goesOn = enabled.includes(previous) && !run.isTimeout(previous)
-      const costs = (thread: number) =>
-        Number((goesOn && thread !== previous) || (run.isTimeout(thread) && enabled.length > 1))
-      const choices = enabled
-        .filter(thread => spent + costs(thread) <= this.#bound)
-        .sort((a, b) => costs(a) - costs(b) || Number(b === previous) - Number(a === previous) || a - b)
-      node = { choices: choices.length > 0 ? choices : [...enabled].slice(0, 1), at: 0, spent }
-      this.#costs.set(node, node.choices.map(costs))
-      this.#path.push(node)
-    }
-    this.#depth += 1
-    return node.choices[node.at] ?? -1
+  #cheapest({ costs, spent, done }: Node, threads: readonly number[]): number | undefined {
+    const costOf = (thread: number) => costs.get(thread) ?? 0
+    return threads
+      .filter(thread => !done.has(thread) && spent + costOf(thread) <= this.#bound)
+      .sort((a, b) => costOf(a) - costOf(b) || a - b)[0]
   }
 
-  readonly #costs = new WeakMap<Node, readonly number[]>()
+  choose(enabled: readonly number[], previous: number, run: Run): number {
+    const node = this.#path[this.#depth] ?? this.#newNode(enabled, previous, run)
+    this.#depth += 1
+    return node.chosen
+  }
 
-  #costAt(node: Node): number {
-    return this.#costs.get(node)?.[node.at] ?? 0
+  #newNode(enabled: readonly number[], previous: number, run: Run): Node {
+    const before = this.#path[this.#depth - 1]
+    const goesOn = enabled.includes(previous) && !run.isTimeout(previous)
+    const costOf = (thread: number) =>
+      Number((goesOn && thread !== previous) || (run.isTimeout(thread) && enabled.length > 1))
+    const node: Node = {
+      enabled,
+      costs: new Map(enabled.map(thread => [thread, costOf(thread)])),
+      spent: before === undefined ? 0 : before.spent + (before.costs.get(before.chosen) ?? 0),
+      // Nothing that another thread does makes a time run out: that it may is a choice by itself.
+      backtrack: new Set(this.#all ? enabled : enabled.filter(thread => run.isTimeout(thread))),
+      done: new Set(),
+      chosen: -1,
+    }
+    node.chosen = goesOn ? previous : (this.#cheapest(node, enabled) ?? enabled[0] ?? -1)
+    node.done.add(node.chosen)
+    this.#path.push(node)
+    return node
+  }
+
+  stepped(thread: number, run: Run): void {
+    if (this.#all) return
+    if (run.glued !== undefined) {
+      // Words were touched without a step of their own: a step may be at more of them than its operation says.
+      this.#all = true
+      this.#stale = true
+      return
+    }
+    const operation = run.steps.at(-1)?.operation
+    if (operation === undefined) return
+    for (const before of this.#trace.add(thread, operation, run)) this.#tryBefore(before, thread)
+  }
+
+  /** Puts a thread down to be tried before an event, and at every start of the steps in a row that the event is among. */
+  #tryBefore(event: number, thread: number): void {
+    const { events } = this.#trace
+    const mover = events[event]?.thread
+    this.#tryAt(event, thread)
+    for (let at = event; at >= 0 && events[at]?.thread === mover; at -= 1) {
+      const starts = events[at - 1]?.thread !== mover || events[at]?.access.late
+      if (starts) this.#tryAt(at, thread)
+    }
+  }
+
+  #tryAt(at: number, thread: number): void {
+    const node = this.#path[at]
+    if (node === undefined) return
+    if (node.enabled.includes(thread)) node.backtrack.add(thread)
+    else for (const other of node.enabled) node.backtrack.add(other)
   }
 }

@@ -2,21 +2,13 @@
  * Every schedule that could make a difference: dynamic partial-order reduction with source sets and sleep sets (Abdulla,
  * Aronis, Jonsson, Sagonas: "Optimal Dynamic Partial Order Reduction", POPL 2014).
  *
- * Two steps of different threads depend on each other if they are at the same word and one of them is no plain load.
  * Schedules that differ only in the order of independent steps come to the same; of each such class at least one is
  * seen. When a step turns out to depend on an earlier one that nothing orders before it, the other order is put down to be
  * tried at the point before that earlier step.
  */
-import type { Operation } from '../operations.js'
 import type { Run } from '../run.js'
 import type { Strategy } from './strategy.js'
-
-interface Access {
-  readonly address: number
-  readonly reads: boolean
-  /** A time that runs out: it may, or may not, according to who else can go on, and how often one has already. */
-  readonly late: boolean
-}
+import { type Access, accessOf, depend, Trace } from './trace.js'
 
 interface Node {
   readonly enabled: readonly number[]
@@ -29,48 +21,16 @@ interface Node {
   chosen: number
 }
 
-interface Event {
-  readonly thread: number
-  readonly access: Access
-  /** For each thread the last of its events that comes before this one in every order of the same class. */
-  readonly clock: readonly number[]
-}
-
-const accessOf = (operation: Operation, run: Run): Access => ({
-  address: operation.kind === 'wake' ? NOWHERE : run.addressOf(operation),
-  reads: operation.reads,
-  late: operation.kind === 'timeout',
-})
-const NOWHERE = -1
-
-const depend = (a: Access, b: Access): boolean =>
-  (a.late && b.late) || (a.address === b.address && a.address !== NOWHERE && !(a.reads && b.reads))
-
-/** For each thread the later of two events; -1: none yet. */
-function latest(a: readonly number[], b: readonly number[]): number[] {
-  const clock: number[] = []
-  for (let thread = 0; thread < a.length || thread < b.length; thread += 1) {
-    clock.push(Math.max(a[thread] ?? -1, b[thread] ?? -1))
-  }
-  return clock
-}
-
 export class PartialOrderStrategy implements Strategy {
   readonly exhaustive = true
   readonly #path: Node[] = []
   #depth = 0
   #started = false
-  #events: Event[] = []
-  #clocks: number[][] = []
-  #byAddress = new Map<number, number[]>()
-  #late: number[] = []
+  #trace = new Trace()
 
   begin(): boolean {
     this.#depth = 0
-    this.#events = []
-    this.#clocks = []
-    this.#byAddress = new Map()
-    this.#late = []
+    this.#trace = new Trace()
     if (!this.#started) {
       this.#started = true
       return true
@@ -128,40 +88,10 @@ export class PartialOrderStrategy implements Strategy {
   }
 
   stepped(thread: number, run: Run): void {
-    const step = run.steps.at(-1)
-    if (step === undefined) return
-    const access = accessOf(step.operation, run)
-    const at = this.#events.length
-    let clock: number[] = this.#clocks[thread] ?? []
-    const races: number[] = []
-    const list = this.#earlier(access)
-    for (let index = list.length - 1; index >= 0; index -= 1) {
-      const before = list[index] ?? -1
-      const event = this.#events[before]
-      if (event === undefined || !depend(event.access, access)) continue
-      // Ordered already, by way of another event: not a race.
-      if ((clock[event.thread] ?? -1) >= before) continue
-      if (event.thread !== thread) races.push(before)
-      clock = latest(clock, event.clock)
-    }
-    clock = [...clock]
-    clock[thread] = at
-    this.#clocks[thread] = clock
-    this.#events.push({ thread, access, clock })
-    for (const before of races) this.#reverse(before, at)
-    for (const woken of run.woken) this.#clocks[woken] = latest(this.#clocks[woken] ?? [], clock)
-    if (access.late) this.#late.push(at)
-    if (access.address === NOWHERE) return
-    const there = this.#byAddress.get(access.address)
-    if (there === undefined) this.#byAddress.set(access.address, [at])
-    else there.push(at)
-  }
-
-  /** The events that an access may depend on, in their order. */
-  #earlier(access: Access): readonly number[] {
-    const list = this.#byAddress.get(access.address) ?? []
-    if (!access.late || this.#late.length === 0) return list
-    return [...new Set([...list, ...this.#late])].sort((a, b) => a - b)
+    const operation = run.steps.at(-1)?.operation
+    if (operation === undefined) return
+    const at = this.#trace.events.length
+    for (const before of this.#trace.add(thread, operation, run)) this.#reverse(before, at)
   }
 
   /**
@@ -169,17 +99,18 @@ export class PartialOrderStrategy implements Strategy {
    * to be done before the second, so any thread that could begin with that will do.
    */
   #reverse(first: number, second: number): void {
+    const { events } = this.#trace
     const node = this.#path[first]
-    const moved = this.#events[first]
+    const moved = events[first]
     if (node === undefined || moved === undefined) return
     const prefix: number[] = []
     const initials: number[] = []
     for (let at = first + 1; at <= second; at += 1) {
-      const event = this.#events[at]
+      const event = events[at]
       if (event === undefined) continue
       if (at !== second && (event.clock[moved.thread] ?? -1) >= first) continue
       const follows = prefix.some(other => {
-        const before = this.#events[other]
+        const before = events[other]
         return before !== undefined && (event.clock[before.thread] ?? -1) >= other
       })
       if (!follows) initials.push(event.thread)

@@ -11,7 +11,7 @@ import { boot } from '../../../src/index.js'
 import { errno } from '../../../src/libc/index.js'
 import { moduleFolder } from '../../helpers/modules.js'
 import { eventually } from '../../helpers/resources.js'
-import { inThreadHelper, temporary, write } from '../../helpers/temporary.js'
+import { inThreadHelper, temporary, untilThere, write } from '../../helpers/temporary.js'
 
 const kernel = boot({ khelpers: 2 })
 after(() => kernel.shutdown())
@@ -89,7 +89,7 @@ test('a name of 56 bytes: -ENAMETOOLONG, and nothing runs; helpers disabled: -EB
 
 test('the wait for modprobe is broken off: -ERESTARTSYS, its slot is free again, and modprobe goes on', async () => {
   const ended = temporary('went-on')
-  setModprobe(program('slow-modprobe', `while [ ! -e ${ended}.go ]; do sleep 0.01; done; : > ${ended}`))
+  setModprobe(program('slow-modprobe', `${untilThere(`${ended}.go`)}; : > ${ended}`))
   const controller = new AbortController()
   const requests = Array.from({ length: 50 }, () =>
     modules.requestRetval(true, 'slow', { signal: controller.signal }),
@@ -205,7 +205,7 @@ describe('who does not wait', () => {
     const go = temporary('late-go')
     const command = fileURLToPath(new URL('../../../src/cli/main.js', import.meta.url))
     const load = `"${process.execPath}" "${command}" insmod "${join(folder, 'late.js')}"`
-    setModprobe(program('late-modprobe', `while [ ! -e ${go} ]; do sleep 0.01; done; exec ${load}`), own)
+    setModprobe(program('late-modprobe', `${untilThere(go)}; exec ${load}`), own)
     await kmod(own).requestModuleNowait('late')
     assert.equal(own.stats().running, 0)
     assert.equal(systemCalls(own).granted, 1)
