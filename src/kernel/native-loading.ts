@@ -7,6 +7,8 @@
  * (`Supervisor.stop` and `exit`), and a thread that is about to load first says that it does and then looks whether
  * it is still wanted. One of both sees the other.
  */
+import { isMainThread } from 'node:worker_threads'
+import { collectYoungObjects } from '../libc/index.js'
 import { Control, type Memory } from './memory.js'
 
 /**
@@ -15,6 +17,13 @@ import { Control, type Memory } from './memory.js'
  * @returns undefined if it is not wanted: the thread has nothing more to do
  */
 export function loadNative<Loaded>(memory: Memory, unwanted: number, load: () => Loaded): Loaded | undefined {
+  const loaded = loadWhileWanted(memory, unwanted, load)
+  // The main thread ends with the process, which leaves nothing.
+  if (!isMainThread) collectYoungObjects()
+  return loaded
+}
+
+function loadWhileWanted<Loaded>(memory: Memory, unwanted: number, load: () => Loaded): Loaded | undefined {
   const { words } = memory
   const loading = memory.control(Control.LOADING)
   Atomics.add(words, loading, 1)

@@ -1,3 +1,4 @@
+export { collectYoungObjects } from './collect-young-objects.js'
 export * from './errno.js'
 export { type Ids, ThreadIdentity } from './identity.js'
 export * from './libc.js'

@@ -7,6 +7,7 @@
  */
 import { createRequire } from 'node:module'
 import { arch, platform } from 'node:process'
+import { isMainThread } from 'node:worker_threads'
 
 /** A pointer as a number; 0 is NULL. */
 export type Address = number
@@ -25,6 +26,7 @@ export interface Library {
 
 /** The part of koffi's face that is used here. */
 interface Koffi {
+  readonly types: Record<string, unknown>
   load(path: null): { func(prototype: string): Call & { info: unknown } }
   address(value: NodeJS.TypedArray): bigint | number
   errno(): number
@@ -40,16 +42,32 @@ const ARCHITECTURES: readonly string[] = ['x64', 'arm64', 'riscv64', 'loong64']
 export function loadLibrary(): Library {
   if (platform !== 'linux') throw new Error(`posix_spawn with pidfd needs Linux, this is ${platform}`)
   if (!ARCHITECTURES.includes(arch)) throw new Error(`no layouts for the ${arch} architecture`)
-  const koffi = createRequire(import.meta.url)('koffi') as Koffi
-  const library = koffi.load(null)
+  const { load, address, errno } = loadKoffi()
+  const library = load(null)
   return {
     func(prototype) {
       const call = library.func(prototype)
-      // Externals that describe the prototype: each that is there at a thread's end is leaked by Node.
+      // Externals that describe the prototype: see `loadKoffi`.
       call.info = undefined
       return call
     },
-    addressOf: array => Number(koffi.address(array)),
-    errno: () => koffi.errno(),
+    addressOf: array => Number(address(array)),
+    errno: () => errno(),
   }
+}
+
+/**
+ * On a thread that may be ended, an instance of its own without its types, which prototypes name by their text: each
+ * external that is there at a thread's end is leaked by Node, and every type is one. See `collectYoungObjects` for when
+ * they go. Whoever else uses koffi on this thread has another instance.
+ */
+function loadKoffi(): Koffi {
+  const require = createRequire(import.meta.url)
+  // The main thread ends with the process; what is loaded already is another's.
+  if (isMainThread || require.resolve('koffi') in require.cache) return require('koffi')
+  const loadedBefore = new Set(Object.keys(require.cache))
+  const koffi: Koffi = require('koffi')
+  for (const path of Object.keys(require.cache)) if (!loadedBefore.has(path)) delete require.cache[path]
+  for (const name of Object.keys(koffi.types)) delete koffi.types[name]
+  return koffi
 }

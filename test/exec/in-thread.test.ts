@@ -237,3 +237,15 @@ test('threads that were added leave, and with shutdown all do', async () => {
   await kernel.shutdown()
   await eventually('no thread is left', () => threads() <= before)
 })
+
+test('a helper that uses koffi has all of it, whatever its khelper has let go of', async () => {
+  await using kernel = boot({ khelpers: 1 })
+  await kernel.run('/bin/true')
+  const helper = inThreadHelper(
+    `import koffi from '${import.meta.resolve('koffi')}'
+     const getpid = koffi.load(null).func('getpid', koffi.types.int, [])
+     export default ([, pid]) => getpid() === Number(pid) ? 0 : 1`,
+  )
+  assert.equal((await kernel.run(helper, [String(process.pid)])).retval, 0)
+  await kernel.run('/bin/true')
+})

@@ -565,7 +565,11 @@ const RANDOM_PROGRAMS = 150
 
 /** A random program of atomic operations on two words; what it has seen is its outcome. */
 const operation = fc.oneof(
-  fc.record({ kind: fc.constantFrom('load', 'wait', 'waitAsync', 'notify'), word: fc.nat(1), value: fc.nat(1) }),
+  fc.record({
+    kind: fc.constantFrom('load', 'wait', 'waitAsync', 'notify'),
+    word: fc.nat(1),
+    value: fc.nat(1),
+  }),
   fc.record({
     kind: fc.constantFrom('store', 'add', 'exchange', 'compareExchange'),
     word: fc.nat(1),

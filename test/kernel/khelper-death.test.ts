@@ -2,14 +2,18 @@
  * A khelper thread that dies at any point: what it held ends, another takes its place, nothing hangs.
  */
 import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
 import { readdirSync, readlinkSync } from 'node:fs'
 import { test } from 'node:test'
+import { promisify } from 'node:util'
 import { boot, type KhelperDeath } from '../../src/index.js'
 import { UMH_WAIT_PROC } from '../../src/kernel/constants.js'
 import { Khelper, type KhelperIndex, Memory } from '../../src/kernel/memory.js'
 import { errno } from '../../src/libc/index.js'
 import { eventually, mappings, openFds, threads, zombies } from '../helpers/resources.js'
-import { endlessHelper, inThreadHelper } from '../helpers/temporary.js'
+import { endlessHelper, inThreadHelper, write } from '../helpers/temporary.js'
+
+const ENDINGS = 200
 
 test('khelpers that die again and again under load: every call ends, with its result or an error', async () => {
   const before = { fds: openFds(), threads: threads() }
@@ -194,4 +198,33 @@ test('khelpers that are ended give back the memory that their FFI has mapped', a
   const grown = mappings() - before
   assert.ok(grown < 30, `30 endings left ${grown} mappings`)
   await kernel.shutdown()
+})
+
+test('khelpers that have ended leave nothing allocated by the FFI', async () => {
+  const exits = inThreadHelper('export default () => process.exit(3)')
+  const service = write(
+    'endings.mjs',
+    `import koffi from '${import.meta.resolve('koffi')}'
+     import { boot } from '${new URL('../../src/index.js', import.meta.url).href}'
+     const fields = 'arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost'.split(' ')
+     const struct = koffi.struct(Object.fromEntries(fields.map(name => [name, 'size_t'])))
+     const mallinfo2 = koffi.load(null).func('mallinfo2', struct, [])
+     const allocated = () => (gc(), gc(), Number(mallinfo2().uordblks))
+     const kernel = boot({ khelpers: 2 })
+     const end = async times => {
+       for (let round = 0; round < times; round += 1) {
+         await kernel.run('/bin/true')
+         await kernel.run('${exits}', [], { reject: false })
+       }
+     }
+     await end(50)
+     const before = allocated()
+     await end(${ENDINGS})
+     console.log(allocated() - before)
+     await kernel.shutdown()`,
+  )
+  const { stdout } = await promisify(execFile)(process.execPath, ['--expose-gc', service])
+  // Externals that nobody frees are 6 KB or more for each.
+  const each = Number(stdout) / ENDINGS / 1024
+  assert.ok(each < 4, `${each} KiB for each khelper that has ended`)
 })
