@@ -11,7 +11,7 @@ import {
 } from '../../../src/applications/kmod/modprobe/config.js'
 import { depmod } from '../../../src/applications/kmod/modprobe/depmod.js'
 import { Modprobe, type ModprobeOptions } from '../../../src/applications/kmod/modprobe/modprobe.js'
-import { matchesAlias, readIndex } from '../../../src/applications/kmod/modprobe/module-index.js'
+import { readIndex } from '../../../src/applications/kmod/modprobe/module-index.js'
 import { parseModuleSource } from '../../../src/applications/kmod/modprobe/module-source.js'
 import { SystemError } from '../../../src/index.js'
 import { moduleFolder } from '../../helpers/modules.js'
@@ -249,29 +249,6 @@ softdep my-module pre: x y-z post: w
       `${folder}/20.conf: cannot be read (EISDIR), and is left out`,
     ])
     assert.ok(blacklist.has('good'))
-  })
-
-  test('aliases are matched as fnmatch does', () => {
-    for (const [pattern, name, expected] of [
-      ['fs_*', 'fs_xfs', true],
-      ['fs_?', 'fs_xfs', false],
-      ['usb:v[0-9]p*', 'usb:v3pABC', true],
-      ['a[!b]c', 'abc', false],
-      ['a[!b]c', 'adc', true],
-      ['a.c', 'abc', false],
-      ['[', '[', true],
-    ] as const) {
-      assert.equal(matchesAlias(pattern, name), expected, `${pattern} ${name}`)
-    }
-  })
-
-  test('any name matches itself, once its own special characters are none', () => {
-    fc.assert(
-      fc.property(fc.string(), fc.string(), (name, pattern) => {
-        assert.ok(matchesAlias(name.replace(/[[*?]/g, '?'), name))
-        matchesAlias(pattern, name)
-      }),
-    )
   })
 })
 

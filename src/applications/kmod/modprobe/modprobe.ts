@@ -5,8 +5,9 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { SystemError } from '../../../kernel/errors.js'
 import { sameName } from '../parameters.js'
+import { matchesAlias } from './alias.js'
 import { emptyConfig, type ModprobeConfig, type SoftDependency } from './config.js'
-import { type IndexedModule, type ModuleIndex, matchesAlias } from './module-index.js'
+import type { IndexedModule, ModuleIndex } from './module-index.js'
 import { type RunCommand, runByShell } from './run-command.js'
 
 /** What modprobe asks of the kernel. */

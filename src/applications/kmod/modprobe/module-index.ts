@@ -85,24 +85,3 @@ function parseIndex(directory: string, read: (name: string) => string): ModuleIn
   }
   return { directory, modules, aliases, softdeps }
 }
-
-/** Whether a name is meant by an alias, as fnmatch(3): `*`, `?` and `[…]`. */
-export function matchesAlias(pattern: string, name: string): boolean {
-  let source = ''
-  for (let at = 0; at < pattern.length; at += 1) {
-    const character = pattern.charAt(at)
-    const set = character === '[' ? /^\[(!?)((?:\]|[^\]])[^\]]*)\]/.exec(pattern.slice(at)) : null
-    if (character === '*') source += '.*'
-    else if (character === '?') source += '.'
-    else if (set !== null) {
-      source += `[${set[1] === '!' ? '^' : ''}${(set[2] ?? '').replace(/[\\\]^]/g, '\\$&')}]`
-      at += set[0].length - 1
-    } else source += character.replace(/[\\^$.*+?()[\]{}|/]/g, '\\$&')
-  }
-  try {
-    return new RegExp(`^${source}$`, 's').test(name)
-  } catch {
-    // A set whose range runs backwards matches nothing.
-    return false
-  }
-}

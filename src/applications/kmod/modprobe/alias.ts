@@ -1,0 +1,87 @@
+/**
+ * Aliases of modules: patterns as fnmatch(3) has them, with `*`, `?`, `[…]`, and a backslash before what stands for
+ * itself.
+ *
+ * Whoever asks for a module may choose its name, so matching has to end soon whatever the pattern is: only the last `*`
+ * is gone back to, because what the ones before it have taken can stay as it is.
+ */
+
+const ANY_NUMBER = Symbol('*')
+/** What one character is held against, or any number of any. */
+type Element = typeof ANY_NUMBER | ((character: string) => boolean)
+
+/** Whether a name is meant by an alias. */
+export function matchesAlias(pattern: string, name: string): boolean {
+  const elements = parse(pattern)
+  let element = 0
+  let here = 0
+  let star = -1
+  let starEnd = 0
+  while (here < name.length) {
+    const expected = elements[element]
+    if (expected === ANY_NUMBER) {
+      star = element
+      starEnd = here
+      element += 1
+    } else if (expected?.(name.charAt(here))) {
+      element += 1
+      here += 1
+    } else if (star >= 0) {
+      starEnd += 1
+      here = starEnd
+      element = star + 1
+    } else return false
+  }
+  return elements.slice(element).every(left => left === ANY_NUMBER)
+}
+
+function parse(pattern: string): Element[] {
+  const elements: Element[] = []
+  let at = 0
+  while (at < pattern.length) {
+    const character = pattern.charAt(at)
+    const set = character === '[' ? parseSet(pattern, at) : undefined
+    at = set?.end ?? at + 1
+    if (set !== undefined) elements.push(set.has)
+    else if (character === '*') elements.push(ANY_NUMBER)
+    else if (character === '?') elements.push(() => true)
+    else if (character === '\\') {
+      // One at the end makes a pattern that nothing matches: no character is empty.
+      const literal = pattern.charAt(at)
+      elements.push(other => other === literal)
+      at += 1
+    } else elements.push(other => other === character)
+  }
+  return elements
+}
+
+interface CharacterSet {
+  has(character: string): boolean
+  /** Behind its bracket. */
+  readonly end: number
+}
+
+/** @returns `undefined` for a bracket that nothing closes, which stands for itself */
+function parseSet(pattern: string, start: number): CharacterSet | undefined {
+  let at = start + 1
+  const negated = pattern[at] === '!' || pattern[at] === '^'
+  if (negated) at += 1
+  const ranges: { readonly from: string; readonly to: string }[] = []
+  const take = (): string => {
+    if (pattern[at] === '\\') at += 1
+    at += 1
+    return pattern.charAt(at - 1)
+  }
+  // A bracket that comes first is one of the set.
+  do {
+    if (at >= pattern.length) return undefined
+    const from = take()
+    const isRange = pattern[at] === '-' && pattern[at + 1] !== ']' && at + 1 < pattern.length
+    if (isRange) at += 1
+    ranges.push({ from, to: isRange ? take() : from })
+  } while (pattern[at] !== ']')
+  return {
+    has: character => ranges.some(({ from, to }) => from <= character && character <= to) !== negated,
+    end: at + 1,
+  }
+}
