@@ -2,7 +2,27 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { runInNewContext } from 'node:vm'
 import fc from 'fast-check'
-import { matchesAlias } from '../../../src/applications/kmod/modprobe/alias.js'
+import { matchesAlias, normalAlias } from '../../../src/applications/kmod/modprobe/alias.js'
+
+describe('an alias is written as names are', () => {
+  test('dashes become underscores, but those of sets stay', () => {
+    for (const [text, expected] of [
+      ['base-[0-9]', 'base_[0-9]'],
+      ['net-pf-[0-9]-[a-f]-*', 'net_pf_[0-9]_[a-f]_*'],
+      ['test[abcfoobar]2211', 'test[abcfoobar]2211'],
+      ['[[-a]-b', '[[-a]_b'],
+      ['-', '_'],
+    ] as const) {
+      assert.equal(normalAlias(text), expected, text)
+    }
+  })
+
+  test('a bracket without its partner, white space and nothing at all are no aliases', () => {
+    for (const text of ['a[', 'a[0-9', 'a]', '[]a]', '[a]]', ']a[', 'a b', '[a b]', '']) {
+      assert.equal(normalAlias(text), undefined, text)
+    }
+  })
+})
 
 describe('an alias is matched', () => {
   test('as fnmatch does', () => {

@@ -99,9 +99,11 @@ describe('depmod', () => {
       'b.js': `export const license = 'GPL'\nexport const alias = [1].map(String)`,
       'c.js': `export const license = 'GPL'\nexport const alias = [\n;`,
       'd/a.js': module(),
+      'e.js': module(`export const alias = ['e-[0-9', 'e f', '']`),
     })
     const { warnings } = depmod(folder)
-    assert.equal(warnings.length, 4, warnings.join('\n'))
+    assert.equal(warnings.length, 7, warnings.join('\n'))
+    assert.match(warnings.join('\n'), /e\.js: not an alias: 'e-\[0-9'; an alias has /)
     assert.match(warnings.join('\n'), /a\.js depends on gone, which is not there/)
     assert.match(warnings.join('\n'), /b\.js:2: the export alias must be written out/)
     assert.match(warnings.join('\n'), /c\.js:3: /)
@@ -217,11 +219,11 @@ softdep my-module pre: x y-z post: w
 
   test('a line that does not parse: file, line and what is wrong; the others stand', () => {
     const { problems, blacklist } = configOf(
-      'alias only\noptoins m a=1\nblacklist\noptions m\ninstall m\nsoftdep m x\n\nblacklist good\nblacklist a b',
+      'alias only\noptoins m a=1\nblacklist\noptions m\ninstall m\nsoftdep m x\n\nblacklist good\nblacklist a b\nalias a] m',
     )
     assert.deepEqual(
       problems.map(problem => /^test\.conf:(\d+): /.exec(problem)?.[1]),
-      ['1', '2', '3', '4', '5', '6', '9'],
+      ['1', '2', '3', '4', '5', '6', '9', '10'],
     )
     assert.match(problems[1] ?? '', /unknown directive 'optoins'/)
     assert.ok(blacklist.has('good'))
@@ -311,6 +313,22 @@ describe('modprobe', () => {
     await configured.modprobe.load('net-pf-2')
     await configured.modprobe.load('a')
     assert.deepEqual(configured.calls.log, ['+c', '+c'])
+  })
+
+  test('a set in an alias has its range, whether the module or the configuration names it', async () => {
+    const files = { 'base.js': module(`export const alias = 'base-[0-9]'`) }
+    const config = configOf('alias net-pf-[0-9]-* base')
+    assert.deepEqual(config.problems, [])
+    for (const name of ['base-5', 'base_0', 'net-pf-5-x', 'net_pf_0_']) {
+      const { calls, modprobe } = setUp(files, { config })
+      await modprobe.load(name)
+      assert.deepEqual(calls.log, ['+base'], name)
+    }
+    const { calls, modprobe } = setUp(files, { config })
+    for (const name of ['base__', 'base--', 'base-x', 'net-pf---x']) {
+      await assert.rejects(modprobe.load(name), { code: 'ENOENT' }, name)
+    }
+    assert.deepEqual(calls.log, [])
   })
 
   test('a blacklist is for aliases only, unless it is asked for', async () => {

@@ -6,6 +6,20 @@
  * is gone back to, because what the ones before it have taken can stay as it is.
  */
 
+/** No white space, and brackets in pairs, as kmod finds them: the first `]` ends a set. */
+const ALIAS = /^(?:[^[\]\s]|\[[^\]\s]*\])+$/
+
+export const ALIAS_RULE = "an alias has no white space, and for each '[' one ']'"
+
+/**
+ * An alias as modules' names are written, with `_` for `-`. Sets keep theirs, which make ranges (kmod's underscores).
+ * @returns `undefined` for what is no alias
+ */
+export function normalAlias(text: string): string | undefined {
+  if (!ALIAS.test(text)) return undefined
+  return text.replace(/\[[^\]]*\]|-/g, part => (part === '-' ? '_' : part))
+}
+
 const ANY_NUMBER = Symbol('*')
 /** What one character is held against, or any number of any. */
 type Element = typeof ANY_NUMBER | ((character: string) => boolean)

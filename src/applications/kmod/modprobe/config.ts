@@ -4,6 +4,7 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { sameName } from '../parameters.js'
+import { ALIAS_RULE, normalAlias } from './alias.js'
 
 export interface SoftDependency {
   readonly pre: readonly string[]
@@ -106,7 +107,9 @@ function parseLine(line: string, config: ModprobeConfig): string | undefined {
       if (first === undefined || module === undefined || more.length > 0) {
         return "'alias' takes a pattern and the name of a module"
       }
-      config.aliases.push({ pattern: sameName(first), module: sameName(module) })
+      const pattern = normalAlias(first)
+      if (pattern === undefined) return `not an alias: '${first}'; ${ALIAS_RULE}`
+      config.aliases.push({ pattern, module: sameName(module) })
       return undefined
     }
     case 'options':

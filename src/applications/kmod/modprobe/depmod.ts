@@ -7,6 +7,7 @@ import { isSystemError, SystemError } from '../../../kernel/errors.js'
 import { listOf } from '../module-exports.js'
 import { isModuleName, moduleName, NAME_RULE } from '../module-file.js'
 import { sameName } from '../parameters.js'
+import { ALIAS_RULE, normalAlias } from './alias.js'
 import { parseSoftdep } from './config.js'
 import { MODULES_ALIAS, MODULES_DEP, MODULES_SOFTDEP } from './module-index.js'
 import { isModule, readModuleSource } from './module-source.js'
@@ -97,16 +98,18 @@ function read(directory: string, path: string, warnings: string[]): Found | unde
       if (typeof problem === 'string') warnings.push(`${join(directory, path)}: ${problem}`)
       return typeof problem !== 'string'
     })
-    const aliases = list('alias').filter(alias => {
-      if (/\s/.test(alias) || alias === '')
-        warnings.push(`${join(directory, path)}: not an alias: '${alias}'`)
-      return !/\s/.test(alias) && alias !== ''
+    const aliases = list('alias').flatMap(alias => {
+      const pattern = normalAlias(alias)
+      if (pattern === undefined) {
+        warnings.push(`${join(directory, path)}: not an alias: '${alias}'; ${ALIAS_RULE}`)
+      }
+      return pattern ?? []
     })
     return {
       name: moduleName(path),
       path,
       depends: list('depends').map(sameName),
-      aliases: aliases.map(sameName),
+      aliases,
       softdeps,
     }
   } catch (error) {
