@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
@@ -248,9 +249,44 @@ softdep my-module pre: x y-z post: w
     const { problems, blacklist } = readConfig(['/no/such', folder])
     assert.deepEqual(problems, [
       '/no/such: cannot be read (ENOENT), and is left out',
-      `${folder}/20.conf: cannot be read (EISDIR), and is left out`,
+      `${folder}/20.conf: is no regular file, and is left out`,
     ])
     assert.ok(blacklist.has('good'))
+  })
+
+  test('a FIFO keeps no reader: it is told of and left out, among modules and their indexes, too', () => {
+    const config = moduleFolder({ '10.conf': 'blacklist good' })
+    const folder = moduleFolder({ 'a.js': module() })
+    const indexed = moduleFolder({ 'b.js': module() })
+    const fifos = [join(config, 'x.conf'), join(folder, 'x.js'), join(indexed, 'modules.dep')]
+    assert.equal(spawnSync('/usr/bin/mkfifo', fifos).status, 0)
+    const kmod = (name: string) =>
+      new URL(`../../../src/applications/kmod/modprobe/${name}.js`, import.meta.url)
+    // In a process of its own, which can be ended if it waits for a writer.
+    const { status, signal, stdout, stderr } = spawnSync(
+      process.execPath,
+      [
+        '--input-type=module',
+        '--eval',
+        `import { readConfig } from '${kmod('config')}'
+         import { depmod } from '${kmod('depmod')}'
+         import { readIndex } from '${kmod('module-index')}'
+         const { problems, blacklist } = readConfig([${JSON.stringify(config)}])
+         const { modules, warnings } = depmod(${JSON.stringify(folder)})
+         let refusal
+         try { readIndex(${JSON.stringify(indexed)}) } catch (error) { refusal = error.message }
+         console.log(JSON.stringify({ problems, blacklist: [...blacklist], modules, warnings, refusal }))`,
+      ],
+      { encoding: 'utf8', timeout: 20_000, killSignal: 'SIGKILL' },
+    )
+    assert.deepEqual({ status, signal, stderr }, { status: 0, signal: null, stderr: '' })
+    assert.deepEqual(JSON.parse(stdout), {
+      problems: [`${fifos[0]}: is no regular file, and is left out`],
+      blacklist: ['good'],
+      modules: 1,
+      warnings: [`EINVAL: not a regular file: ${fifos[1]}`],
+      refusal: `EINVAL: not a regular file: ${fifos[2]}`,
+    })
   })
 })
 

@@ -1,10 +1,12 @@
 /**
  * Files of the kind of /etc/modprobe.d/*.conf, as modprobe.d(5) has them.
  */
-import { readdirSync, readFileSync, statSync } from 'node:fs'
+import { readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
+import { isSystemError } from '../../../kernel/errors.js'
 import { sameName } from '../parameters.js'
 import { ALIAS_RULE, normalAlias } from './alias.js'
+import { readRegularFile } from './regular-file.js'
 
 export interface SoftDependency {
   readonly pre: readonly string[]
@@ -47,7 +49,7 @@ export function readConfig(places: readonly string[]): ModprobeConfig {
     }
   }
   for (const [, file] of [...files].sort(([a], [b]) => (a < b ? -1 : 1))) {
-    const text = readable(file, path => readFileSync(path, 'utf8'), config)
+    const text = readable(file, readRegularFile, config)
     if (text !== undefined) parseConfig(text, file, config)
   }
   return config
@@ -61,7 +63,10 @@ function readable<Content>(
   try {
     return read(path)
   } catch (error) {
-    problems.push(`${path}: cannot be read (${(error as NodeJS.ErrnoException).code}), and is left out`)
+    const why = isSystemError(error)
+      ? 'is no regular file'
+      : `cannot be read (${(error as NodeJS.ErrnoException).code})`
+    problems.push(`${path}: ${why}, and is left out`)
     return undefined
   }
 }

@@ -2,12 +2,13 @@
  * What `khelper depmod` has found in a folder of modules: modules.dep, modules.alias and modules.softdep, in the formats
  * of kmod's depmod.
  */
-import { existsSync, readFileSync, statSync } from 'node:fs'
+import { existsSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { SystemError } from '../../../kernel/errors.js'
 import { moduleName } from '../module-file.js'
 import { sameName } from '../parameters.js'
 import { parseSoftdep, type SoftDependency } from './config.js'
+import { readRegularFile } from './regular-file.js'
 
 export const MODULES_DEP = 'modules.dep'
 export const MODULES_ALIAS = 'modules.alias'
@@ -40,7 +41,7 @@ export function readIndex(directory: string): ModuleIndex {
   const stamp = stampOf(directory)
   const known = cache.get(directory)
   if (known?.stamp === stamp) return known.index
-  const index = parseIndex(directory, name => readFileSync(join(directory, name), 'utf8'))
+  const index = parseIndex(directory, name => readRegularFile(join(directory, name)))
   cache.set(directory, { stamp, index })
   return index
 }

@@ -1,7 +1,6 @@
 /**
  * Reads what a module says of itself without running it: the values of its exports, which have to be literals for that.
  */
-import { readFileSync } from 'node:fs'
 import {
   type Expression,
   type Identifier,
@@ -12,6 +11,7 @@ import {
 } from 'acorn'
 import { isSystemError, SystemError } from '../../../kernel/errors.js'
 import { typeProblem } from '../module-exports.js'
+import { readRegularFile } from './regular-file.js'
 
 /** The exports that are read; `init` and `exit` only for their being there. */
 const READ: readonly string[] = [
@@ -34,12 +34,13 @@ export interface ModuleSource {
   readonly exports: ReadonlySet<string>
 }
 
-/** @throws SystemError ENOENT, ENOEXEC with file, line and what is wrong */
+/** @throws SystemError ENOENT, EACCES, EINVAL for what is no regular file, ENOEXEC with file, line and what is wrong */
 export function readModuleSource(path: string): ModuleSource {
   let text: string
   try {
-    text = readFileSync(path, 'utf8')
+    text = readRegularFile(path)
   } catch (error) {
+    if (isSystemError(error)) throw error
     const code = (error as NodeJS.ErrnoException).code === 'EACCES' ? 'EACCES' : 'ENOENT'
     throw new SystemError(code, `no such module file: ${path}`, { path, cause: error })
   }
@@ -88,7 +89,7 @@ export const isModule = (exports: ReadonlySet<string>): boolean =>
 /** @returns what is wrong with a file's syntax and where, or `undefined` */
 export function readModuleSyntax(path: string): string | undefined {
   try {
-    parseText(readFileSync(path, 'utf8'), path)
+    parseText(readRegularFile(path), path)
     return undefined
   } catch (error) {
     return isSystemError(error) ? error.message : undefined
