@@ -9,6 +9,7 @@ import { moduleCalls, modulePlaces } from '../../applications/kmod/modprobe/call
 import { readConfig } from '../../applications/kmod/modprobe/config.js'
 import { Modprobe } from '../../applications/kmod/modprobe/modprobe.js'
 import { readIndex } from '../../applications/kmod/modprobe/module-index.js'
+import { commandsUnderWay } from '../../applications/kmod/modprobe/run-command.js'
 import { isSystemError } from '../../kernel/errors.js'
 import { BUILTIN_MODULES } from '../../kernel/helper-programs.js'
 import { type SocketOption, withService } from '../system-calls/connection.js'
@@ -49,6 +50,7 @@ export async function modprobe(words: readonly string[], options: ModprobeComman
       useBlacklist: options.useBlacklist ?? false,
       firstTime: options.firstTime ?? false,
       ignoreCommands: options.ignoreInstall ?? false,
+      underWay: commandsUnderWay(process.env),
       dryRun: options.dryRun ?? options.showDepends ?? false,
       wait: options.wait,
       ...(tells && { told: (step: string) => console.log(step) }),

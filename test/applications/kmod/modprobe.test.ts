@@ -415,8 +415,8 @@ describe('modprobe', () => {
       { 'a.js': module() },
       {
         config: configOf(`install a load $CMDLINE_OPTS;`),
-        runCommand: async command => {
-          commands.push(command)
+        runCommand: async ({ line }) => {
+          commands.push(line)
           return undefined
         },
       },
@@ -441,6 +441,25 @@ describe('modprobe', () => {
     const verbose = setUp(files, { config, dryRun: true, told: step => told.push(step) }).modprobe
     await verbose.unload('b')
     assert.deepEqual(told, ['remove exit 3'])
+  })
+
+  test('a command that is under way already is not run again: ELOOP; another one for the same module is', async () => {
+    const ran: unknown[] = []
+    const { modprobe } = setUp(
+      { 'a.js': module() },
+      {
+        config: configOf('install a khelper modprobe a\nremove a khelper modprobe -r a'),
+        underWay: ['install:b', 'install:a'],
+        runCommand: async ({ underWay }) => {
+          ran.push(underWay)
+          return undefined
+        },
+      },
+    )
+    await assert.rejects(modprobe.load('a'), { code: 'ELOOP', message: /--ignore-install/ })
+    assert.deepEqual(ran, [])
+    await modprobe.unload('a')
+    assert.deepEqual(ran, [['install:b', 'install:a', 'remove:a']])
   })
 
   test('unloading takes what was needed along, where nobody else needs it', async () => {

@@ -337,9 +337,34 @@ test('install commands have the helper’s environment and authority, and nothin
   assert.deepEqual(names.sort(), [
     'HOME',
     'KHELPER_AUTHORITY',
+    'KHELPER_MODPROBE_COMMANDS',
     'KHELPER_SOCKET',
     'MODPROBE_MODULE',
     'PATH',
     'TERM',
   ])
+})
+
+test('install commands that run modprobe for each other come to an end', async () => {
+  await using own = boot({ khelpers: 1 })
+  const folder = moduleFolder({
+    'one.js': `export const license = 'GPL'`,
+    'two.js': `export const license = 'GPL'`,
+  })
+  depmod(folder)
+  const seen = write('install.rounds', '')
+  const command = fileURLToPath(new URL('../../../src/cli/main.js', import.meta.url))
+  // No more than six rounds, should they not end by themselves.
+  const install = (name: string, other: string) =>
+    `install ${name} echo $MODPROBE_MODULE >> ${seen}; [ $(wc -l < ${seen}) -lt 6 ] && "${process.execPath}" "${command}" modprobe ${other}\n`
+  own.proc.write('/proc/sys/khelper/module_directory', folder)
+  own.proc.write(
+    '/proc/sys/khelper/modprobe_config',
+    write('circle.conf', install('one', 'two') + install('two', 'one')),
+  )
+  await assert.rejects(kmod(own).requestModule('one'), {
+    code: 'ENOENT',
+    message: /the install command for module one has failed \(1\)/,
+  })
+  assert.equal(readFileSync(seen, 'utf8'), 'one\ntwo\n')
 })

@@ -36,6 +36,8 @@ export interface ModprobeOptions {
   readonly ignoreCommands?: boolean
   /** Runs them. Default: as children of this process. */
   readonly runCommand?: RunCommand
+  /** Those that this modprobe is run by, which are not run again (`commandsUnderWay`). */
+  readonly underWay?: readonly string[]
   /** Only tells what would be done. */
   readonly dryRun?: boolean
   /** Told of each step. */
@@ -221,7 +223,13 @@ export class Modprobe {
     const line = command.replaceAll('$CMDLINE_OPTS', () => params)
     this.#options.told?.(`${directive} ${line}`)
     if (this.#options.dryRun) return
-    const problem = await (this.#options.runCommand ?? runByShell)(line, name)
+    const { underWay = [], runCommand = runByShell } = this.#options
+    const itself = `${directive}:${name}`
+    if (underWay.includes(itself)) {
+      const message = `the ${directive} command for module ${name} runs modprobe, which would run it again; let it run modprobe --ignore-install`
+      throw new SystemError('ELOOP', message)
+    }
+    const problem = await runCommand({ line, module: name, underWay: [...underWay, itself] })
     if (problem === undefined) return
     throw new SystemError('EINVAL', `the ${directive} command for module ${name} has failed (${problem})`)
   }
