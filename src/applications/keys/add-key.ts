@@ -34,7 +34,9 @@ export async function addKey(
     store.hold(there)
     try {
       if (there.isUnderConstruction) {
-        await waitingFor(credentials.making, there, () => waitForConstruction(there, signal, 'add_key'))
+        await waitingFor(credentials.making, there, () =>
+          waitForConstruction(store, there, signal, 'add_key'),
+        )
       }
       credentials.checkOpen('add_key')
       demand({ key: there, possessed: keyring.possessed }, credentials, Need.WRITE, 'add_key')

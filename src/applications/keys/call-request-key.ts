@@ -32,8 +32,11 @@ export async function callRequestKey(
   try {
     const { type } = target
     if (type.requestKey === undefined) {
-      await callSbinRequestKey(store, authority, credentials, helperEnvironment)
-    } else await making(target, () => type.requestKey?.(authority, store.kernel))
+      await store.unlessClosed(() => callSbinRequestKey(store, authority, credentials, helperEnvironment))
+    } else {
+      const make = async () => type.requestKey?.(authority, store.kernel)
+      await making(target, () => store.unlessClosed(make))
+    }
     if (target.isUnderConstruction || target.problem() !== undefined) {
       throw keyError('ENOKEY', `${target}: whoever was to make it has not`, 'request_key')
     }

@@ -138,13 +138,18 @@ export const interrupted = (key: Key, signal: AbortSignal | undefined) =>
     signal?.reason,
   )
 
-/** Waits, and says what became of it (wait_for_key_construction). */
+/**
+ * Waits, and says what became of it (wait_for_key_construction).
+ * @throws SystemError ERESTARTSYS, ENOKEY, …; Error ERR_KHELPER_SHUT_DOWN if the kernel has ended meanwhile
+ */
 export async function waitForConstruction(
+  store: KeyStore,
   key: Key,
   signal: AbortSignal | undefined,
   syscall = 'request_key',
 ): Promise<void> {
   if (key.isUnderConstruction) await constructed(key, signal)
+  store.checkOpen()
   const rejection = key.rejection(syscall)
   if (rejection !== undefined) throw rejection
   key.validate(syscall)

@@ -189,7 +189,8 @@ export class Keys {
    * Finds a key, or has it made (request_key): however many ask for it, it is made once.
    * @param calloutInfo what the helper is told; `undefined`: nobody is asked for a key that is not there
    * @throws SystemError ENOKEY (no such key or type, or it could not be made), what a negative key says, EACCES, EPERM,
-   *   EINVAL, EDQUOT, EKEYREVOKED, ENOTDIR, ERESTARTSYS (`signal`; the construction goes on), EDEADLK (what makes it asked for it)
+   *   EINVAL, EDQUOT, EKEYREVOKED, ENOTDIR, ERESTARTSYS (`signal`; the construction goes on), EDEADLK (what makes it asked
+   *   for it); ERR_KHELPER_SHUT_DOWN, also if the kernel is shut down while it is made
    */
   async requestKey(
     type: string,

@@ -123,12 +123,13 @@ export async function lookup(
   // It may be unlinked while it is waited for.
   store.hold(key)
   try {
-    await waitingFor(credentials.making, key, () => waitForConstruction(key, signal, 'keyctl'))
+    await waitingFor(credentials.making, key, () => waitForConstruction(store, key, signal, 'keyctl'))
   } catch (error) {
     if (rules.need !== undefined || (error as { code?: unknown }).code === 'ERESTARTSYS') throw error
   } finally {
     store.drop(key)
   }
+  store.checkOpen()
   credentials.checkOpen()
   if (key.state === UNINSTANTIATED) throw keyError('EIO', `${key} has not been instantiated`)
   if (rules.need !== undefined) demand(reference, credentials, rules.need)

@@ -47,7 +47,7 @@ export async function requestKey(host: RequestHost, request: KeyRequest): Promis
   try {
     await waitingFor(request.credentials.making, key, async () => {
       if (construction !== undefined) await broken(construction, key, request.signal)
-      await waitForConstruction(key, request.signal)
+      await waitForConstruction(store, key, request.signal)
     })
     request.credentials.checkOpen('request_key')
     return key

@@ -34,6 +34,8 @@ export class KeyStore {
   readonly #keys = new Map<number, Key>()
   /** Keys that nothing holds any more, while they are being taken away. */
   readonly #unheld: Key[] = []
+  /** Break off what makes keys. */
+  readonly #constructions = new Set<(reason: Error) => void>()
   #closed = false
 
   constructor(kernel: Kernel, now: () => number) {
@@ -179,11 +181,26 @@ export class KeyStore {
     if (this.#closed) throw shutDown()
   }
 
-  /** The kernel ends: no secret outlives it here. */
+  /**
+   * Waits for what makes a key, but not beyond the kernel's end: it may never come to its own.
+   * @throws Error ERR_KHELPER_SHUT_DOWN
+   */
+  unlessClosed(make: () => Promise<void>): Promise<void> {
+    this.checkOpen()
+    return new Promise((resolve, reject) => {
+      this.#constructions.add(reject)
+      const ended = () => this.#constructions.delete(reject)
+      make().finally(ended).then(resolve, reject)
+    })
+  }
+
+  /** The kernel ends: no secret outlives it here, and nobody waits for one any more. */
   close(): void {
     this.#closed = true
     this.gc.close()
     for (const key of this.#keys.values()) key.wipe()
+    for (const breakOff of this.#constructions) breakOff(shutDown())
+    this.#constructions.clear()
   }
 }
 

@@ -63,7 +63,8 @@ export class Kmod {
    * @param file a path or a `file:` URL
    * @param params `'name=value …'`, or an object
    * @throws SystemError EPERM, ENOENT, ENOEXEC, EEXIST, EBUSY, EINTR, EINVAL, ERANGE, or what its init gave;
-   *   ERR_INVALID_ARG_TYPE for a parameter that the module declares wrong
+   *   ERR_INVALID_ARG_TYPE for a parameter that the module declares wrong; ERR_KHELPER_SHUT_DOWN, also for one that
+   *   was on its way in when the kernel was shut down
    */
   async insmod(
     file: string | URL,

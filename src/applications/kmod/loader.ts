@@ -4,7 +4,7 @@
  * One thing stands in another order than there: a module's name is taken before its file is run. To run it is to run
  * its code, and a second copy of a module that is loaded already has no business to.
  */
-import { isSystemError, SystemError } from '../../kernel/errors.js'
+import { isSystemError, SystemError, shutDown } from '../../kernel/errors.js'
 import type { Kernel } from '../../kernel/kernel.js'
 import { readSysctl } from '../../kernel/proc/sysctls.js'
 import { type ErrnoName, errnoName, knownName } from '../../libc/errno.js'
@@ -48,6 +48,7 @@ export class ModuleLoader {
   readonly #formTimeout: number
   /** Gives up those that are on their way in. */
   readonly #arrivals = new Map<Module, AbortController>()
+  #closed = false
   /** Told of each module that has become LIVE, and that has gone. */
   onEvent: ((action: 'add' | 'remove', module: Module) => void) | undefined
 
@@ -70,16 +71,19 @@ export class ModuleLoader {
   /**
    * @param args a line of parameters, or what it is made of, one by one
    * @throws SystemError EPERM, ENOENT, ENOEXEC, EEXIST, EBUSY, EINTR, EINVAL, ERANGE, or what its init gave;
-   *   ERR_INVALID_ARG_TYPE for a parameter that is declared wrong
+   *   ERR_INVALID_ARG_TYPE for a parameter that is declared wrong; ERR_KHELPER_SHUT_DOWN
    */
   async init(
     file: string | URL,
     args: string | readonly Argument[],
     { signal }: InsmodOptions = {},
   ): Promise<Module> {
+    this.#checkOpen()
     this.#permitted('init_module')
     const found = await findModule(file)
     await this.#nameFree(found.name, signal)
+    // Behind the last pause: a shutdown gives up what it finds among the arrivals.
+    this.#checkOpen()
     const module = new Module(found.name, found.url, found.size)
     this.#modules.set(module.name, module)
     const arrival = new AbortController()
@@ -93,6 +97,7 @@ export class ModuleLoader {
     } catch (error) {
       this.#arrivals.delete(module)
       this.#free(module)
+      arrival.signal.throwIfAborted()
       throw loadError(module, error)
     }
     this.#arrivals.delete(module)
@@ -151,8 +156,15 @@ export class ModuleLoader {
     }
   }
 
-  /** Unloads all, users before what they use; what refuses is left. All of them have one and the same time for it. */
+  /**
+   * For a shutdown: gives up those that are on their way in, and unloads all others, users before what they use; what
+   * refuses is left. All of them have one and the same time for it.
+   */
   async deleteAll(): Promise<void> {
+    this.#closed = true
+    for (const arrival of this.#arrivals.values()) arrival.abort(shutDown())
+    // One of them may have come in at just that moment, and is unloaded like the others.
+    for (const module of this.#arrivals.keys()) await module.until(() => !this.#arrivals.has(module))
     const deadline = performance.now() + this.#exitTimeout
     for (const module of this.modules.toReversed()) {
       if (module.state !== ModuleState.LIVE || module.context === undefined) continue
@@ -162,6 +174,10 @@ export class ModuleLoader {
         Math.max(0, deadline - performance.now()),
       )
     }
+  }
+
+  #checkOpen(): void {
+    if (this.#closed) throw shutDown()
   }
 
   #permitted(syscall: string): void {
@@ -180,6 +196,7 @@ export class ModuleLoader {
       if (!(await other.until(settled, 0, signal))) {
         throw new SystemError('EINTR', `the wait for another load of module ${name} was broken off`, call)
       }
+      this.#checkOpen()
       if (this.#modules.get(name) !== other) {
         throw new SystemError('EBUSY', `module ${name} was being loaded, which came to nothing`, call)
       }
@@ -320,7 +337,9 @@ async function unlessAborted<Value>(promise: Promise<Value>, signal: AbortSignal
   let aborted = () => {}
   const given = new Promise<never>((_, reject) => {
     aborted = () => reject(signal.reason)
-    signal.addEventListener('abort', aborted, { once: true })
+    // What made the promise may have done it.
+    if (signal.aborted) aborted()
+    else signal.addEventListener('abort', aborted, { once: true })
   })
   try {
     return await Promise.race([promise, given])

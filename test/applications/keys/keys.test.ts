@@ -17,6 +17,7 @@ import {
 } from '../../../src/applications/keys/index.js'
 import { boot } from '../../../src/index.js'
 import { errno } from '../../../src/libc/errno.js'
+import { eventually } from '../../helpers/resources.js'
 import { bench, says, sysctl } from './harness.js'
 
 const { kernel, keys, pass } = bench()
@@ -283,12 +284,13 @@ describe('states', () => {
         }
       },
     })
-    const request = own.keys.requestKey('late', 'a', '')
+    const isShut = { code: 'ERR_KHELPER_SHUT_DOWN' }
+    const request = assert.rejects(own.keys.requestKey('late', 'a', ''), isShut)
     const key = await own.keys.addKey('user', 'a', 'x')
     await own.kernel.shutdown()
-    const isShut = { code: 'ERR_KHELPER_SHUT_DOWN' }
+    await request
     open()
-    await assert.rejects(request, isShut)
+    await eventually('the maker has been refused', () => said.length > 0)
     assert.deepEqual(said, ['ERR_KHELPER_SHUT_DOWN'])
     await assert.rejects(own.keys.addKey('user', 'a', 'y'), isShut)
     await assert.rejects(own.keys.requestKey('user', 'a'), isShut)

@@ -2,6 +2,7 @@
  * request_key, as in Linux 6.17, security/keys/request_key.c.
  */
 import assert from 'node:assert/strict'
+import { getEventListeners } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { after, describe, test } from 'node:test'
 import {
@@ -481,6 +482,24 @@ describe('types that make their keys themselves', () => {
     assert.equal(errors[1].code, 'ENOKEY')
     assert.equal(calls, 1)
     remove()
+  })
+
+  test('at a shutdown whoever waits for one that never ends is told so', async () => {
+    const other = bench()
+    other.keys.registerKeyType({ name: 'endless', requestKey: () => new Promise(() => {}) })
+    const own = { credentials: other.keys.joinSessionKeyring() }
+    const controller = new AbortController()
+    const signalled = { ...own, signal: controller.signal }
+    const waits: Promise<unknown>[] = [
+      other.keys.requestKey('endless', 'a', '', signalled),
+      other.keys.requestKey('endless', 'a', '', signalled),
+    ]
+    const key = other.keys.search(KEY_SPEC_SESSION_KEYRING, 'endless', 'a', own)
+    waits.push(other.keys.read(key, own), other.keys.revoke(key, own))
+    const told = waits.map(wait => assert.rejects(wait, { code: 'ERR_KHELPER_SHUT_DOWN' }))
+    await other.kernel.shutdown()
+    await Promise.all(told)
+    assert.deepEqual(getEventListeners(controller.signal, 'abort'), [])
   })
 
   test('what asks for the key that it makes, straight or by way of others, is told EDEADLK', async () => {

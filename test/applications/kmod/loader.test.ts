@@ -431,3 +431,63 @@ test('a shutdown unloads what is loaded, users first', async () => {
   await own.shutdown()
   assert.deepEqual(order, ['top', 'base'])
 })
+
+test('a shutdown gives up what is on its way in, with whoever waits for it, and nothing is loaded after it', async () => {
+  const own = boot({ khelpers: 1 })
+  const loaded = new Kmod(own)
+  const stuck = shared('stuck', { begun: 0, exits: 0 })
+  const never = 'new Promise(() => { stuck.begun += 1 })'
+  const rest = 'export const exit = () => { stuck.exits += 1 }'
+  const folder = moduleFolder({
+    'unformed.js': `await ${never}; ${PLAIN}`,
+    'coming.js': `export const license = 'GPL', init = () => ${never}; ${rest}`,
+    'again/coming.js': PLAIN,
+    'needs.js': `${PLAIN}; export const depends = 'coming'; stuck.begun += 1`,
+    'live.js': `export const license = 'GPL', init = () => 0; ${rest}`,
+  })
+  const { signal } = new AbortController()
+  const load = (name: string) => loaded.insmod(join(folder, `${name}.js`), '', { signal })
+  const isShut = { code: 'ERR_KHELPER_SHUT_DOWN' }
+  await load('live')
+  const refused = (name: string) => assert.rejects(load(name), isShut, name)
+  const loads = [refused('unformed'), refused('coming')]
+  await eventually('both have begun', () => stuck.begun === 2)
+  loads.push(refused('needs'))
+  await eventually('the third waits for the second', () => stuck.begun === 3)
+  loads.push(refused('again/coming'))
+  await eventually('the fourth waits for the name', () => getEventListeners(signal, 'abort').length === 1)
+  const down = own.shutdown()
+  loads.push(refused('again/coming'))
+  await down
+  await Promise.all(loads)
+  assert.deepEqual(loaded.lsmod(), [])
+  assert.equal(stuck.exits, 1, 'of what was live')
+  await refused('again/coming')
+  assert.deepEqual(getEventListeners(signal, 'abort'), [])
+})
+
+test('a shutdown that begins while init comes to its end unloads the module, or gives it up', async () => {
+  const outcomes = new Set<string>()
+  // From within init, and so many microtasks behind its end.
+  for (let ticks = -1; ticks < 12; ticks += 1) {
+    const own = boot({ khelpers: 1 })
+    const ending = shared('ending', {
+      exits: 0,
+      shutDown: () => void own.shutdown(),
+      async later() {
+        for (let tick = 0; tick < ticks; tick += 1) await null
+        void own.shutdown()
+      },
+    })
+    const init = ticks < 0 ? '{ ending.shutDown(); return new Promise(() => {}) }' : '{ ending.later() }'
+    const loaded = new Kmod(own)
+    const folder = moduleFolder({
+      'a.js': `export const license = 'GPL', init = () => ${init}, exit = () => { ending.exits += 1 }`,
+    })
+    const [load] = await Promise.allSettled([loaded.insmod(join(folder, 'a.js'))])
+    await own.shutdown()
+    assert.deepEqual(loaded.lsmod(), [])
+    outcomes.add(`${load?.status} ${ending.exits}`)
+  }
+  assert.deepEqual([...outcomes].sort(), ['fulfilled 1', 'rejected 0'])
+})
