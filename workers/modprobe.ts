@@ -12,6 +12,7 @@ import { readIndex } from '../src/applications/kmod/modprobe/module-index.js'
 import { runAsHelper } from '../src/applications/kmod/modprobe/run-command.js'
 import { errorLine, warningLine } from '../src/applications/kmod/request-log.js'
 import { SystemCallClient } from '../src/applications/system-calls/client.js'
+import { SystemError } from '../src/kernel/errors.js'
 import type { Kernel } from '../src/kernel/kernel.js'
 import { Control, Launcher, Memory } from '../src/kernel/memory.js'
 import type { KhelperData } from '../src/kernel/supervisor.js'
@@ -37,10 +38,11 @@ export default async function modprobe(argv: readonly string[], envp: readonly s
     envp.find(each => each.startsWith(`${name}=`))?.slice(name.length + 1)
   const name = argv[argv.indexOf('--') + 1] ?? ''
   const socket = variable('KHELPER_SOCKET')
-  if (socket === undefined || name === '') return EXIT_FAILURE
+  if (socket === undefined) return EXIT_FAILURE
   using client = await SystemCallClient.connect({ socket, authority: variable('KHELPER_AUTHORITY') })
   const log = (line: string) => client.call('kmsg', line)
   try {
+    if (name === '') throw new SystemError('ENOENT', 'no module has an empty name')
     const { directories, config: places } = await modulePlaces(client)
     const config = readConfig(places)
     for (const problem of config.problems) await log(warningLine(problem))

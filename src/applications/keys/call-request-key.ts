@@ -9,6 +9,7 @@ import type { AuthorityKey } from './authority.js'
 import { negate } from './construction.js'
 import type { KeyCredentials } from './credentials.js'
 import { keyError, numberedError } from './errors.js'
+import { PROBLEMS } from './key.js'
 import type { KeyStore } from './store.js'
 import { making } from './waits.js'
 
@@ -37,8 +38,13 @@ export async function callRequestKey(
       const make = async () => type.requestKey?.(authority, store.kernel)
       await making(target, () => store.unlessClosed(make))
     }
-    if (target.isUnderConstruction || target.problem() !== undefined) {
+    if (target.isUnderConstruction) {
       throw keyError('ENOKEY', `${target}: whoever was to make it has not`, 'request_key')
+    }
+    const problem = target.problem()
+    if (problem !== undefined) {
+      const message = `${target}: ${PROBLEMS[problem]} before its maker had come to an end`
+      throw keyError('ENOKEY', message, 'request_key')
     }
   } catch (error) {
     negate(store, target, authority)

@@ -166,7 +166,8 @@ export class Key {
   }
 }
 
-const PROBLEMS = {
+/** Why a key cannot be used, in words. */
+export const PROBLEMS = {
   ENOKEY: 'has been invalidated',
   EKEYREVOKED: 'has been revoked',
   EKEYEXPIRED: 'has expired',

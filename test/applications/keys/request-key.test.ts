@@ -6,6 +6,7 @@ import { getEventListeners } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { after, describe, test } from 'node:test'
 import {
+  type AuthorityKey,
   KEY_SPEC_PROCESS_KEYRING,
   KEY_SPEC_REQUESTOR_KEYRING,
   KEY_SPEC_SESSION_KEYRING,
@@ -481,6 +482,35 @@ describe('types that make their keys themselves', () => {
     assert.equal(errors[0].message, 'mine')
     assert.equal(errors[1].code, 'ENOKEY')
     assert.equal(calls, 1)
+    remove()
+  })
+
+  test('a key that is not made is told from one that has ended before its maker; both are ENOKEY', async () => {
+    const make = new Map<string, (authority: AuthorityKey) => void>([
+      ['nothing', () => {}],
+      [
+        'short',
+        authority => {
+          authority.instantiate('x', { timeout: 1 })
+          pass(2)
+        },
+      ],
+      ['rejected', authority => authority.reject('EKEYREJECTED', 0)],
+    ])
+    const own = tenant()
+    const remove = keys.registerKeyType({
+      name: 'maker',
+      async requestKey(authority) {
+        make.get(authority.target.description)?.(authority)
+      },
+    })
+    for (const [description, message] of [
+      ['nothing', "ENOKEY: maker 'nothing': whoever was to make it has not"],
+      ['short', "ENOKEY: maker 'short': has expired before its maker had come to an end"],
+      ['rejected', "ENOKEY: maker 'rejected': has expired before its maker had come to an end"],
+    ] as const) {
+      await assert.rejects(keys.requestKey('maker', description, '', own), { code: 'ENOKEY', message })
+    }
     remove()
   })
 

@@ -307,6 +307,10 @@ test('why the default helper has failed is in the error; what is wrong with its 
     })
   }
   await assert.rejects(loaded.requestModule('nowhere'), { message: /module nowhere not found in / })
+  await assert.rejects(loaded.requestModule(''), {
+    retval: 256,
+    message: /^ENOENT: .*wait status 256\): ENOENT: no module has an empty name$/,
+  })
   process.off('warning', listen)
   assert.equal(warnings.length, 2, warnings.join('\n'))
   assert.match(warnings[0] ?? '', /^modprobe: \/no\/such\/folder: cannot be read \(ENOENT\)/)
