@@ -16,7 +16,7 @@ import { SymbolTable } from './symbols.js'
 import { propertyOf, textOf } from './thrown.js'
 
 /** How long a module waits for one that it uses and that is still coming, in milliseconds. */
-const DEPENDENCY_TIMEOUT = 30_000
+export const DEPENDENCY_TIMEOUT = 30_000
 /** How long an unload waits for exit, in milliseconds: Linux has no bound, and no way out of it. */
 const EXIT_TIMEOUT = 30_000
 /** How long a module's file may take to be run, in milliseconds: until then its name is taken, and nothing is shown. */

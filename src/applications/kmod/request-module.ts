@@ -12,8 +12,8 @@ import { RequestLog } from './request-log.js'
 import { Slots } from './slots.js'
 
 /** Requests that are under way at once (MAX_KMOD_CONCURRENT), and how long one waits for its turn, in ms. */
-const MAX_CONCURRENT = 50
-const ALL_BUSY_TIMEOUT = 5_000
+export const MAX_CONCURRENT = 50
+export const ALL_BUSY_TIMEOUT = 5_000
 /**
  * Helpers that run at once on khelper threads: each holds one for as long as the module's init takes, and others than
  * modprobe need them, too; there are 32 beyond those that stay (`kernel/supervisor.ts`).
@@ -21,7 +21,7 @@ const ALL_BUSY_TIMEOUT = 5_000
 const MAX_IN_THREAD = 16
 const IN_THREAD_SCHEME = 'file:'
 /** How long what came of a request stands for others of the same name, in ms, where that is asked for. */
-const DUPLICATES_KEPT = 60_000
+export const DUPLICATES_KEPT = 60_000
 /** At most one warning in this time, in ms. */
 const WARNING_INTERVAL = 5_000
 /** Warnings of helpers beyond these are dropped: what a helper writes must not fill the service's memory. */

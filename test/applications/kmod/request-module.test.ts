@@ -1,10 +1,17 @@
 import assert from 'node:assert/strict'
 import { existsSync, readFileSync } from 'node:fs'
+import { constants } from 'node:os'
 import { join } from 'node:path'
 import { after, describe, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { Kmod, kmod } from '../../../src/applications/kmod/index.js'
+import { DEPENDENCY_TIMEOUT } from '../../../src/applications/kmod/loader.js'
 import { depmod } from '../../../src/applications/kmod/modprobe/depmod.js'
+import {
+  ALL_BUSY_TIMEOUT,
+  DUPLICATES_KEPT,
+  MAX_CONCURRENT,
+} from '../../../src/applications/kmod/request-module.js'
 import { systemCalls } from '../../../src/applications/system-calls/index.js'
 import { textsearch } from '../../../src/applications/textsearch/index.js'
 import { boot } from '../../../src/index.js'
@@ -253,6 +260,30 @@ test('no more than 16 helpers hold a thread at once; programs are not held up by
   assert.equal(await held.requestRetval(true, 'program'), 0)
   write('release-modprobes', '')
   assert.deepEqual(new Set(await Promise.all(requests.slice(0, 16))), new Set([0]))
+})
+
+test('the numbers are those of Linux', () => {
+  assert.equal(MAX_CONCURRENT, 50, 'MAX_KMOD_CONCURRENT')
+  assert.equal(ALL_BUSY_TIMEOUT, 5_000, 'MAX_KMOD_ALL_BUSY_TIMEOUT')
+  assert.equal(DUPLICATES_KEPT, 60_000, 'an answer is kept for duplicates')
+  assert.equal(DEPENDENCY_TIMEOUT, 30_000, 'for a module that is used and still comes')
+})
+
+test('50 requests are under way at once; the next waits for 5 s, then -ETIME', async () => {
+  await using own = boot({ khelpers: 1 })
+  const modules = new Kmod(own)
+  const started = write('modprobes', '')
+  setModprobe(program('modprobe-sleeps', `echo $$ >> ${started}; exec sleep 20`), own)
+  const requests = Array.from({ length: 50 }, (_, index) => modules.requestRetval(true, `m${index}`))
+  const pids = () => readFileSync(started, 'utf8').split('\n').slice(0, -1).map(Number)
+  await eventually('all 50 run', () => pids().length === 50)
+  const before = performance.now()
+  assert.equal(await modules.requestRetval(true, 'one-more'), -errno('ETIME'))
+  const waited = performance.now() - before
+  assert.ok(waited > 4_900 && waited < 15_000, `it has waited ${waited} ms`)
+  for (const pid of pids()) process.kill(pid)
+  assert.deepEqual(new Set(await Promise.all(requests)), new Set([constants.signals.SIGTERM]))
+  assert.equal(pids().length, 50)
 })
 
 test('the socket for operators cannot be opened: helpers have one of their own', async () => {

@@ -3,6 +3,7 @@
  * 0011 with their thread counts and repeats. What stands for the driver's kernel threads are promises, all at once.
  */
 import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
 import { after, test } from 'node:test'
 import { kmod } from '../../../src/applications/kmod/index.js'
 import { depmod } from '../../../src/applications/kmod/modprobe/depmod.js'
@@ -10,6 +11,7 @@ import { boot } from '../../../src/index.js'
 import { errno } from '../../../src/libc/index.js'
 import { FileSystems } from '../../helpers/filesystems.js'
 import { moduleFolder } from '../../helpers/modules.js'
+import { write } from '../../helpers/temporary.js'
 
 const DEFAULT_THREADS = 50
 const LIMIT = 50
@@ -96,7 +98,14 @@ test('0011: no modprobe', async () => {
 })
 
 test('get_fs_type: a name that nobody has is asked for once, one with a dot by what stands before it', async () => {
+  const asked = write('asked', '')
+  const asks = write('modprobe-asked', `#!/bin/sh\necho "$3" >> ${asked}\nexit 1\n`, 0o755)
+  kernel.proc.write('/proc/sys/kernel/modprobe', asks)
   assert.equal(await fileSystems.get('nosuch'), null)
+  assert.equal(readFileSync(asked, 'utf8'), 'fs-nosuch\n')
+  assert.equal(await fileSystems.get('a.b'), null)
+  assert.equal(readFileSync(asked, 'utf8'), 'fs-nosuch\nfs-a\n')
+  kernel.proc.write('/proc/sys/kernel/modprobe', MODPROBE)
   assert.equal(await fileSystems.get('xfs.sub'), null, 'it has no subtypes')
   assert.ok(modules.findModule('xfs'))
   assert.equal(modules.findModule('xfs')?.references, 0)
