@@ -16,7 +16,7 @@ import { Completer } from './complete.js'
 import {
   type DisableDepth,
   type GFP_ATOMIC,
-  type GFP_KERNEL,
+  GFP_KERNEL,
   type GfpFlags,
   UMH_DISABLED,
   UMH_ENABLED,
@@ -285,6 +285,7 @@ export class Kernel implements AsyncDisposable {
     gfp: GfpFlags,
     options?: SetupOptions<Data>,
   ): SubprocessInfo<Data> | null | Promise<SubprocessInfo<Data>> {
+    if (this.closed && gfp === GFP_KERNEL) return Promise.reject(shutDown())
     if (this.closed) throw shutDown()
     return this.#umh.setup(path, argv, envp, gfp as typeof GFP_ATOMIC, options)
   }
@@ -460,7 +461,8 @@ export class Kernel implements AsyncDisposable {
    * @param file a path, a name to look up in PATH, or the `file:` URL of an in-thread helper
    * @param args without `argv[0]`
    * @returns a promise that is also a handle on the helper; it rejects with a `HelperError` unless the
-   *   helper exits with 0 (`reject: false` always resolves)
+   *   helper exits with 0 (`reject: false` always resolves), and with ERR_KHELPER_SHUT_DOWN in either case once a
+   *   shutdown has begun
    * @throws TypeError, RangeError at once for options that cannot be
    */
   run(
@@ -482,14 +484,16 @@ export class Kernel implements AsyncDisposable {
    * @internal The same for what belongs to an end, of the service or of something in it: also while calls in flight are
    * waited for at a shutdown.
    * @param disabled whether also while helpers are disabled
+   * @throws ERR_KHELPER_SHUT_DOWN at once: who blocks does not hear of a promise
    */
   runAtEnd(file: string, args: readonly string[], options: RunOptions, disabled: boolean): BlockingHelper {
+    if (!this.#running || this.#caller.closed) throw shutDown()
     const state = this.#state
     const counted = {
       enter: () => state.enter() || disabled,
       leave: () => state.leave(),
     }
-    return this.#run(file, args, options, !this.#running || this.#caller.closed, counted)
+    return this.#run(file, args, options, false, counted)
   }
 
   #run(
@@ -499,7 +503,7 @@ export class Kernel implements AsyncDisposable {
     closed: boolean,
     state: RunHost['state'],
   ): BlockingHelper {
-    this.#home.prepare()
+    if (!closed) this.#home.prepare()
     const host = {
       caller: this.#caller,
       state,

@@ -185,9 +185,31 @@ test('calls after shutdown: ERR_KHELPER_SHUT_DOWN; what was set up has had its c
   await assert.rejects(other.callUsermodehelperExec(info, UMH_WAIT_PROC), shutDown)
   assert.throws(() => other.callUsermodehelperExecSync(info, UMH_WAIT_PROC), shutDown)
   await assert.rejects(other.callUsermodehelper('/bin/true', ['true'], [], UMH_WAIT_PROC), shutDown)
-  assert.throws(() => other.run('true'), shutDown)
+  await assert.rejects(other.callUsermodehelperSetup('/bin/true', ['true'], [], GFP_KERNEL), shutDown)
   await other.shutdown()
 })
+
+for (const stdin of ['ignore', 'pipe'] as const) {
+  test(`run after shutdown, with stdin '${stdin}': rejects, with no thread started and nothing to signal`, async () => {
+    const other = boot({ khelpers: 1 })
+    await other.shutdown()
+    let started = 0
+    const count = () => {
+      started += 1
+    }
+    process.on('worker', count)
+    for (const reject of [true, false]) {
+      const helper = other.run('true', [], { stdin, reject })
+      assert.deepEqual([helper.pid, helper.stdin, helper.kill()], [undefined, null, false])
+      await assert.rejects(helper, { code: 'ERR_KHELPER_SHUT_DOWN' })
+    }
+    assert.throws(() => other.run('true', [], { stdin: 'none' as never }), TYPE)
+    // Threads are told of in a tick of their own.
+    await new Promise(setImmediate)
+    process.off('worker', count)
+    assert.equal(started, 0)
+  })
+}
 
 for (const [situation, options, error] of [
   ['khelpers 0', { khelpers: 0 }, RANGE],

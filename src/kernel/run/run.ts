@@ -41,6 +41,7 @@ export interface RunHost {
   readonly pipes: StdinPipes
   readonly signaller: Signaller
   readonly scratch: string | undefined
+  /** Whether it takes no more calls. */
   readonly closed: boolean
   /** Looks after the threads while this one is blocked. */
   watch(): void
@@ -66,7 +67,6 @@ export function run(
   args: readonly string[],
   options: RunOptions,
 ): BlockingHelper {
-  if (host.closed) throw shutDown()
   const checked = checkArguments(file, args, options)
   if (checked.settings !== undefined && host.caller.libc === undefined) {
     throw unsupported('uid, gid, groups, umask, nice, noNewPrivs and affinity need the launcher posix_spawn')
@@ -172,6 +172,10 @@ class RunCall implements Ending, DescriptorWaiter {
   }
 
   start(): void {
+    if (this.#host.closed) {
+      this.failed(shutDown())
+      return
+    }
     const { signal } = this.#args
     if (signal?.aborted) {
       this.#aborted = true
@@ -199,6 +203,7 @@ class RunCall implements Ending, DescriptorWaiter {
   }
 
   failed(error: unknown): void {
+    this.#ended = true
     this.stdio?.discard()
     this.#settled()
     this.#releaseKeys(undefined)

@@ -169,6 +169,6 @@ test('shutdown: waits for helpers in groups; then nothing can be run', async () 
   await down
   assert.equal((await helper).exitCode, 0)
   assert.equal(group.counts.running, 0)
-  assert.throws(() => group.run('true'), { code: 'ERR_KHELPER_SHUT_DOWN' })
+  await assert.rejects(group.run('true'), { code: 'ERR_KHELPER_SHUT_DOWN' })
   await eventually('no helper is left', () => groups.root.counts.subtree === 0)
 })

@@ -451,6 +451,29 @@ describe('signals', { concurrency: true }, () => {
     })
   }
 
+  for (const [action, exitCode] of [
+    ['poweroff', 0],
+    ['reboot', 133],
+  ] as const) {
+    test(`a timer that runs helpers until the last moment does not change the exit code of a ${action}`, async () => {
+      const child = start(`
+        reboot(kernel).onSignals()
+        process.on('SIGUSR2', () => reboot(kernel).orderlyReboot())
+        const refused = new Promise(resolve => {
+          setInterval(() => {
+            kernel.run('true').catch(({ code }) => code === 'ERR_KHELPER_SHUT_DOWN' && resolve())
+          }, 1)
+        })
+        kernel.onShutdown(() => refused)
+        say('up')`)
+      const ended = end(child)
+      await said(child, 'up')
+      child.kill(action === 'poweroff' ? 'SIGTERM' : 'SIGUSR2')
+      const { code, stderr } = await ended
+      assert.deepEqual([code, stderr], [exitCode, ''])
+    })
+  }
+
   test('two kernels: neither takes the process from the other’s listeners', async () => {
     const child = start(`
       const other = boot({ khelpers: 1 })
