@@ -7,6 +7,7 @@ import { type InsmodOptions, kmod, type Module, type RequestOptions } from '../a
 import { reboot } from '../applications/reboot/index.js'
 import {
   type Pattern,
+  patternBytes,
   type TextSearchOps,
   type TsConfig,
   type TsState,
@@ -21,7 +22,21 @@ import {
   uevents,
 } from '../applications/uevent/index.js'
 import { type UmdInfo, usermodeDrivers } from '../applications/usermode-driver/index.js'
+import { outOfRange, wrongType } from '../kernel/errors.js'
 import { asyncRetvalOf, default_kernel, numberOf, resultOf, retvalOf } from './default-kernel.js'
+
+/**
+ * The first `len` bytes, as C hands them over; all of them without it. What is no array is for the kernel to refuse.
+ * @throws TypeError, RangeError where C would read beyond what there is
+ */
+function firstBytes(bytes: Uint8Array, len: number | undefined): Uint8Array {
+  if (len === undefined || !(bytes instanceof Uint8Array)) return bytes
+  if (typeof len !== 'number') throw wrongType('len', 'of type number', len)
+  if (!Number.isInteger(len) || len < 0 || len > bytes.length) {
+    throw outOfRange('len', `a whole number up to the ${bytes.length} bytes that are given`, len)
+  }
+  return bytes.subarray(0, len)
+}
 
 const modules = () => kmod(default_kernel())
 
@@ -60,20 +75,28 @@ const search = () => textsearch(default_kernel())
 export const textsearch_register = (ops: TextSearchOps): number => retvalOf(() => search().register(ops))
 export const textsearch_unregister = (ops: TextSearchOps): number => retvalOf(() => search().unregister(ops))
 
-/** The configuration, or `-errno` in its place (ERR_PTR). */
+/**
+ * The configuration, or `-errno` in its place (ERR_PTR).
+ * @param len bytes of the pattern that count: of a string's UTF-8, and 4 for each token
+ */
 export const textsearch_prepare = (
   algo: string,
   pattern: Pattern,
-  _len?: number,
+  len?: number,
   _gfp_mask?: number,
   flags = 0,
-): Promise<TsConfig | number> => resultOf(() => search().prepare(algo, pattern, flags))
+): Promise<TsConfig | number> =>
+  resultOf(() => search().prepare(algo, firstBytes(patternBytes(pattern), len), flags))
 
 export const textsearch_destroy = (conf: TsConfig): void => search().destroy(conf)
 export const textsearch_find = (conf: TsConfig, state: TsState): number => search().find(conf, state)
 export const textsearch_next = (conf: TsConfig, state: TsState): number => search().next(conf, state)
-export const textsearch_find_continuous = (conf: TsConfig, state: TsState, data: Uint8Array): number =>
-  search().findContinuous(conf, state, data)
+export const textsearch_find_continuous = (
+  conf: TsConfig,
+  state: TsState,
+  data: Uint8Array,
+  len?: number,
+): number => search().findContinuous(conf, state, firstBytes(data, len))
 export const textsearch_get_pattern = (conf: TsConfig): Uint8Array => search().getPattern(conf)
 export const textsearch_get_pattern_len = (conf: TsConfig): number => search().getPatternLen(conf)
 
@@ -139,8 +162,10 @@ export const key_invalidate = (key: KeyId): Promise<number> =>
 
 const drivers = () => usermodeDrivers(default_kernel())
 
-export const umd_load_blob = (info: UmdInfo, data: Uint8Array): number =>
-  retvalOf(() => drivers().umdLoadBlob(info, data))
+export const umd_load_blob = (info: UmdInfo, data: Uint8Array, len?: number): number =>
+  retvalOf(() => drivers().umdLoadBlob(info, firstBytes(data, len)))
 export const umd_unload_blob = (info: UmdInfo): number => retvalOf(() => drivers().umdUnloadBlob(info))
 export const fork_usermode_driver = (info: UmdInfo): Promise<number> =>
   asyncRetvalOf(() => drivers().forkUsermodeDriver(info))
+/** Kills the driver as well: in C that is the caller's to do before, with the `tgid` that is given up here. */
+export const umd_cleanup_helper = (info: UmdInfo): void => drivers().umdCleanup(info)

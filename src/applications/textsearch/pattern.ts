@@ -20,7 +20,7 @@ function checkRange(name: string, value: unknown, most: number): number {
 const areTokens = (pattern: readonly (number | FsmToken)[]): pattern is readonly FsmToken[] =>
   pattern.every(item => typeof item === 'object' && item !== null)
 
-/** @returns a copy that nobody else has */
+/** @internal For the C names, which count its bytes. @returns a copy that nobody else has */
 export function patternBytes(pattern: Pattern): Uint8Array {
   if (typeof pattern === 'string') return Uint8Array.from(Buffer.from(pattern, 'utf8'))
   if (pattern instanceof Uint8Array) return Uint8Array.from(pattern)
