@@ -9,7 +9,8 @@ import { errnoName } from '../../libc/errno.js'
 
 /**
  * A helper that could not be started, or did not end with exit code 0. `code` is `'ERR_HELPER_OUT_OF_MEMORY'` where it
- * was killed over a memory limit; else that of kernel.run's error.
+ * was killed while a process of its group was killed over a memory limit; else that of kernel.run's error. It was that
+ * process, unless others ran in the group: then the message says so.
  */
 export class GroupHelperError extends HelperError {
   /** A process of its group was killed over a memory limit while it ran. */
@@ -33,12 +34,17 @@ export interface Asked {
   readonly argv: readonly string[]
 }
 
-/** A process of its group was killed over a memory limit. */
-export interface OutOfMemory {
-  /** It was the helper itself. */
+/** A process of a helper's group was killed over a memory limit while the helper ran. */
+export interface OverLimit {
+  /** Which limit, in words. */
+  readonly limit: string
+  /** Other helpers ran meanwhile: the process may have been of theirs, which Linux, counting by group, does not tell. */
+  readonly shared: boolean
+}
+
+export interface OutOfMemory extends OverLimit {
+  /** The helper itself was killed, too. */
   readonly killed: boolean
-  /** Which limit. */
-  readonly message: string
 }
 
 /**
@@ -54,9 +60,9 @@ export function explain(
   const own = asked ?? { path, argv }
   const killed = memory?.killed === true
   const message = killed
-    ? `killed: ${memory.message}: ${own.path}`
+    ? `killed: ${whoWasOver(memory)}: ${own.path}`
     : inItsWords(error.message, [path, argv[0] ?? path], own.argv[0] ?? own.path) +
-      (memory === undefined ? '' : ` (a process of its group was killed: ${memory.message})`)
+      (memory === undefined ? '' : ` (a process of its group was killed: ${memory.limit})`)
   return new GroupHelperError(
     killed ? 'ERR_HELPER_OUT_OF_MEMORY' : code,
     message,
@@ -65,6 +71,9 @@ export function explain(
     cause === undefined ? undefined : { cause },
   )
 }
+
+const whoWasOver = ({ limit, shared }: OverLimit): string =>
+  shared ? `it, or another helper beside it, was ${limit}; a group for each tells which` : limit
 
 /** The program, or the group, could not be had. */
 export function notExecuted(

@@ -7,7 +7,7 @@ import type { Readable, Writable } from 'node:stream'
 import { HelperError } from '../../kernel/errors.js'
 import type { Helper, KillOptions, RunResult } from '../../kernel/run/types.js'
 import { errno } from '../../libc/errno.js'
-import { type Asked, explain, notExecuted, type OutOfMemory } from './group-helper-error.js'
+import { type Asked, explain, notExecuted, type OutOfMemory, type OverLimit } from './group-helper-error.js'
 import { CANNOT_ENTER, CANNOT_EXECUTE, type Launch, NOT_FOUND } from './launch.js'
 import type { GroupHelper, GroupResult } from './types.js'
 
@@ -24,8 +24,8 @@ export interface Membership {
   readonly rejects: boolean
   /** undefined: it was started as it is. */
   readonly launch: Launch | undefined
-  /** Memory limits that stood in the way while it ran; undefined: none. */
-  outOfMemory(): string | undefined
+  /** A memory limit that stood in the way while it ran; undefined: none. */
+  outOfMemory(): OverLimit | undefined
   /** Called once, when it has ended. */
   left(failed: boolean): void
 }
@@ -130,12 +130,12 @@ function whatRefused(
 function memoryOf(
   result: RunResult<Output>,
   killed: boolean,
-  outOfMemory: () => string | undefined,
+  outOfMemory: () => OverLimit | undefined,
 ): OutOfMemory | undefined {
   const ended = result.timedOut || result.aborted || result.outputTruncated || killed
   if (result.retval <= 0 || ended) return undefined
-  const message = outOfMemory()
-  if (message === undefined) return undefined
+  const over = outOfMemory()
+  if (over === undefined) return undefined
   const itself = result.signalCode === 'SIGKILL' || result.exitCode === CHILD_KILLED
-  return { killed: itself, message }
+  return { killed: itself, ...over }
 }

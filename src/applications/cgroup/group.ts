@@ -6,6 +6,7 @@ import { SystemError, wrongType, wrongValue } from '../../kernel/errors.js'
 import type { Kernel } from '../../kernel/kernel.js'
 import type { Helper, RunOptions } from '../../kernel/run/types.js'
 import { type Membership, RunningGroupHelper } from './group-helper.js'
+import type { OverLimit } from './group-helper-error.js'
 import { type Launch, launchInto } from './launch.js'
 import { controllersOf, type Limits, shownBytes } from './limits.js'
 import { pathOf } from './paths.js'
@@ -33,6 +34,8 @@ export class Group {
   #notifyOnRelease: boolean
   #dead = false
   #started = 0
+  /** In it and in all groups below it, those that have been removed included. */
+  #startedBelow = 0
   #failed = 0
 
   /** @internal `cgroups(kernel).create` makes groups. */
@@ -93,7 +96,8 @@ export class Group {
    * one, so are its descendants for as long as they live.
    *
    * @returns kernel.run's handle; it rejects with a `GroupHelperError`, whose code is `'ERR_HELPER_OUT_OF_MEMORY'` for a
-   *   helper that was killed over a memory limit
+   *   helper that was killed while its group was over a memory limit. Of several that were killed at that time Linux
+   *   does not tell which of them were for memory; a group for each tells them apart
    * @throws SystemError ENODEV if the group has been removed, EOPNOTSUPP for what no real or limited group can do;
    *   TypeError, RangeError for options that cannot be
    */
@@ -136,6 +140,7 @@ export class Group {
     const helper = new RunningGroupHelper(inner, membership)
     this.#helpers.add(helper)
     this.#started += 1
+    for (const group of this.#ancestors()) group.#startedBelow += 1
     return helper
   }
 
@@ -164,13 +169,16 @@ export class Group {
     return this.#ancestors().some(({ limits }) => controllersOf(limits).length > 0)
   }
 
-  /** @returns tells which limit stood in the way since now, if a process was killed over one */
-  #watchMemory(): () => string | undefined {
+  /** Called before a helper is started. @returns tells which limit stood in its way, if a process was killed over one */
+  #watchMemory(): () => OverLimit | undefined {
     const { real } = this.#parts
     if (typeof real === 'string') return () => undefined
     const limited = real.memoryLimits
     if (limited.length === 0) return () => undefined
     const kills = real.oomKills
+    const counting = this.#ancestors().find(({ limits }) => limits === real.countsOomKills.limits) ?? this
+    const before = counting.counts.subtree
+    const started = counting.#startedBelow + 1
     const hits = limited.map(group => group.memoryHits)
     return () => {
       if (real.oomKills <= kills) return undefined
@@ -183,7 +191,10 @@ export class Group {
         )
       const group = this.#ancestors().find(({ limits }) => limits === culprit.limits) ?? this
       const limit = shownBytes(group.limits.memory ?? 0)
-      return `over the memory limit of group ${group.path} (memory.max ${limit})`
+      return {
+        limit: `over the memory limit of group ${group.path} (memory.max ${limit})`,
+        shared: before > 0 || counting.#startedBelow > started,
+      }
     }
   }
 
@@ -216,7 +227,8 @@ export class Group {
   /**
    * Kills all helpers in it and in the groups below it with all their descendants, by SIGKILL (cgroup.kill). Descendants
    * of helpers that have ended are reached where the group is a real one.
-   * @returns when all have ended
+   * @returns when all have ended. Descendants are then the system's to reap, by process 1, and until it has done so each
+   *   takes one of `pids.max`
    * @throws SystemError EBUSY if something in a real group cannot be killed
    */
   async kill(): Promise<void> {

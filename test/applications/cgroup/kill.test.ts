@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { Cgroups, cgroups } from '../../../src/applications/cgroup/cgroups.js'
 import type { CgroupRoots } from '../../../src/applications/cgroup/types.js'
@@ -88,6 +88,27 @@ for (const [kind, roots, skip] of [
     groups.remove('/outer')
   })
 }
+
+test('a killed group: nothing of it is alive, and its helper is reaped; orphans are process 1’s to reap', {
+  skip: machine.noLimits,
+}, async () => {
+  await using kernel = boot({ khelpers: 1 })
+  const group = new Cgroups(kernel).create('/x', { 'pids.max': 20 })
+  const script = 'for i in 1 2 3 4 5 6 7 8; do sleep 1000 & echo $!; done; echo; wait; wait'
+  const helper = group.run('sh', ['-c', script], { stdout: 'pipe', reject: false })
+  let said = ''
+  helper.stdout?.setEncoding('utf8').on('data', text => {
+    said += text
+  })
+  await eventually('all have started', () => said.endsWith('\n\n'))
+  const pids = said.trim().split('\n').map(Number)
+  assert.equal(pids.length, 8)
+  const { pid } = helper
+  await group.kill()
+  assert.deepEqual(pids.filter(alive), [])
+  // The helper's zombie is khelper's to reap, and has been.
+  assert.ok(pid !== undefined && !existsSync(`/proc/${pid}`))
+})
 
 test('a helper that waits in the queue is withdrawn', async () => {
   await using kernel = boot({ khelpers: 1, enabled: true })

@@ -289,6 +289,36 @@ describe('limits', { skip: machine.noLimits }, () => {
     await assert.rejects(group.run('false'), { code: 'ERR_HELPER_EXIT', outOfMemory: false })
   })
 
+  for (const [situation, begin] of [
+    ['before it', 'other first'],
+    ['after it', 'other last'],
+  ] as const) {
+    test(`a helper that is killed while another, started ${situation}, was over the limit: it says that it may have been the other`, async () => {
+      await using kernel = boot({ khelpers: 2 })
+      const group = withMemory(kernel)
+      const script = 'read -r line; kill -KILL $$'
+      const greedy = () =>
+        group.run('sh', ['-c', `read -r line; exec "$0" -e '${GREEDY}'`, process.execPath], { stdin: 'pipe' })
+      const killed = () => group.run('sh', ['-c', script], { stdin: 'pipe' })
+      const [first, last] = begin === 'other first' ? [greedy(), killed()] : [killed(), greedy()]
+      const [other, helper] = begin === 'other first' ? [first, last] : [last, first]
+      const endings: { code?: string; message?: string }[] = []
+      for (const one of [other, helper]) {
+        one.stdin?.end('go\n')
+        endings.push(await one.catch(error => error))
+      }
+      const message =
+        'killed: it, or another helper beside it, was over the memory limit of group /x (memory.max 48 MiB); a group for each tells which: sh'
+      for (const ending of endings) {
+        assert.deepEqual([ending.code, ending.message], ['ERR_HELPER_OUT_OF_MEMORY', message])
+      }
+      // Alone again.
+      await assert.rejects(group.run(process.execPath, ['-e', GREEDY]), {
+        message: `killed: over the memory limit of group /x (memory.max 48 MiB): ${process.execPath}`,
+      })
+    })
+  }
+
   test('the limit of a group above holds, and is the one that is named', async () => {
     await using kernel = boot({ khelpers: 1 })
     const groups = cgroups(kernel)

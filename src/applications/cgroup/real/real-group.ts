@@ -81,6 +81,11 @@ export class RealGroup {
     return events === undefined ? 0 : counter(events, 'oom_kill')
   }
 
+  /** The group whose `oomKills` are told: in v1 it alone, in v2 the nearest with a limit, with all below it. */
+  get countsOomKills(): RealGroup {
+    return this.#parts.memoryPlace?.kind === 'v1' ? this : (this.memoryLimits[0] ?? this)
+  }
+
   /** Where v2 counts what came of its limit. */
   get memoryEvents(): string | undefined {
     const place = this.#parts.memoryPlace
