@@ -622,6 +622,20 @@ describe('quotas', () => {
 })
 
 describe('/proc/keys', () => {
+  test('key-users: the quota of root is root_maxkeys and root_maxbytes', async () => {
+    const own = { credentials: keys.createCredentials({ uid: 0, gid: 0, groups: [] }) }
+    await keys.addKey('user', 'of root', 'x', { ...own, keyring: KEY_SPEC_THREAD_KEYRING })
+    const limits = () =>
+      /^ {4}0: .* \d+\/(\d+) \d+\/(\d+)$/m.exec(kernel.proc.read('/proc/key-users'))?.slice(1)
+    assert.deepEqual(limits(), ['1000000', '25000000'])
+    sysctl(kernel, 'kernel/keys/root_maxkeys', 999)
+    sysctl(kernel, 'kernel/keys/root_maxbytes', 9_999)
+    assert.deepEqual(limits(), ['999', '9999'])
+    sysctl(kernel, 'kernel/keys/root_maxkeys', 1_000_000)
+    sysctl(kernel, 'kernel/keys/root_maxbytes', 25_000_000)
+    own.credentials.close()
+  })
+
   test('a line as Linux has it', async () => {
     const gid = process.getegid?.() ?? 0
     const key = await keys.addKey('user', 'proc:one', 'four')
