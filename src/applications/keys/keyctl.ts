@@ -5,7 +5,7 @@
 import { isSystemError, type SystemError } from '../../kernel/errors.js'
 import type { KeyCredentials } from './credentials.js'
 import { keyError, ownType } from './errors.js'
-import type { Keys } from './keys.js'
+import type { Keys, KeyWaitOptions } from './keys.js'
 import { showKeys } from './show.js'
 
 const LARGEST_ID = 2 ** 31 - 1
@@ -105,100 +105,103 @@ class Arguments {
   }
 }
 
+/** Who calls, and what breaks off their waits. */
+type Caller = KeyWaitOptions & { readonly credentials: KeyCredentials }
+
 /** Reads the arguments of one operation; what it gives back is done after all of them have been read. */
-type Operation = (take: Arguments, keys: Keys, credentials: KeyCredentials) => () => unknown
+type Operation = (take: Arguments, keys: Keys, caller: Caller) => () => unknown
 
 const OPERATIONS: Readonly<Record<string, Operation>> = {
-  add(take, keys, credentials) {
+  add(take, keys, caller) {
     const [type, description, payload, keyring] = [take.typeName(), take.text(), take.bytes(), take.id()]
-    return async () => (await keys.addKey(type, description, payload, { keyring, credentials })).serial
+    return async () => (await keys.addKey(type, description, payload, { ...caller, keyring })).serial
   },
-  request(take, keys, credentials) {
+  request(take, keys, caller) {
     const [type, description] = [take.typeName(), take.text()]
     const [callout, destination] = [take.optionalBytes(), take.optionalId()]
-    const options = destination === 0 ? { credentials } : { credentials, destination }
+    const options = destination === 0 ? caller : { ...caller, destination }
     return async () => (await keys.requestKey(type, description, callout, options)).serial
   },
-  update(take, keys, credentials) {
+  update(take, keys, caller) {
     const [id, payload] = [take.id(), take.bytes()]
-    return () => keys.update(id, payload, { credentials })
+    return () => keys.update(id, payload, caller)
   },
-  revoke(take, keys, credentials) {
+  revoke(take, keys, caller) {
     const id = take.id()
-    return () => keys.revoke(id, { credentials })
+    return () => keys.revoke(id, caller)
   },
-  describe(take, keys, credentials) {
+  describe(take, keys, caller) {
     const id = take.id()
-    return () => keys.describe(id, { credentials })
+    return () => keys.describe(id, caller)
   },
-  read(take, keys, credentials) {
+  read(take, keys, caller) {
     const id = take.id()
-    return () => keys.read(id, { credentials })
+    return () => keys.read(id, caller)
   },
-  link(take, keys, credentials) {
+  link(take, keys, caller) {
     const [id, keyring] = [take.id(), take.id()]
-    return () => keys.link(id, keyring, { credentials })
+    return () => keys.link(id, keyring, caller)
   },
-  unlink(take, keys, credentials) {
+  unlink(take, keys, caller) {
     const [id, keyring] = [take.id(), take.id()]
-    return () => keys.unlink(id, keyring, { credentials })
+    return () => keys.unlink(id, keyring, caller)
   },
-  move(take, keys, credentials) {
+  move(take, keys, caller) {
     const [id, from, to, exclusive] = [take.id(), take.id(), take.id(), take.moveFlags()]
-    return () => keys.move(id, from, to, { credentials, exclusive })
+    return () => keys.move(id, from, to, { ...caller, exclusive })
   },
-  search(take, keys, credentials) {
+  search(take, keys, caller) {
     const [keyring, type, description, destination] = [
       take.id(),
       take.typeName(),
       take.text(),
       take.optionalId(),
     ]
-    const options = destination === 0 ? { credentials } : { credentials, destination }
+    const options = destination === 0 ? caller : { ...caller, destination }
     return () => search(() => keys.search(keyring, type, description, options).serial)
   },
-  clear(take, keys, credentials) {
+  clear(take, keys, caller) {
     const keyring = take.id()
-    return () => keys.clear(keyring, { credentials })
+    return () => keys.clear(keyring, caller)
   },
-  newring(take, keys, credentials) {
+  newring(take, keys, caller) {
     const [name, keyring] = [take.text(), take.id()]
-    return async () => (await keys.addKey('keyring', name, '', { keyring, credentials })).serial
+    return async () => (await keys.addKey('keyring', name, '', { ...caller, keyring })).serial
   },
-  timeout(take, keys, credentials) {
+  timeout(take, keys, caller) {
     const [id, seconds] = [take.id(), take.unsigned()]
-    return () => keys.setTimeout(id, seconds, { credentials })
+    return () => keys.setTimeout(id, seconds, caller)
   },
-  setperm(take, keys, credentials) {
+  setperm(take, keys, caller) {
     const [id, mask] = [take.id(), take.unsigned()]
-    return () => keys.setPermissions(id, mask, { credentials })
+    return () => keys.setPermissions(id, mask, caller)
   },
-  instantiate(take, keys, credentials) {
+  instantiate(take, keys, caller) {
     const [id, payload, keyring] = [take.id(), take.bytes(), take.optionalId()]
-    return () => keys.instantiate(id, payload, keyring, { credentials })
+    return () => keys.instantiate(id, payload, keyring, caller)
   },
-  negate(take, keys, credentials) {
+  negate(take, keys, caller) {
     const [id, seconds, keyring] = [take.id(), take.unsigned(), take.optionalId()]
-    return () => keys.negate(id, seconds, keyring, { credentials })
+    return () => keys.negate(id, seconds, keyring, caller)
   },
-  reject(take, keys, credentials) {
+  reject(take, keys, caller) {
     const [id, seconds, error, keyring] = [take.id(), take.unsigned(), take.unsigned(), take.optionalId()]
-    return () => keys.reject(id, seconds, error, keyring, { credentials })
+    return () => keys.reject(id, seconds, error, keyring, caller)
   },
-  invalidate(take, keys, credentials) {
+  invalidate(take, keys, caller) {
     const id = take.id()
-    return () => keys.invalidate(id, { credentials })
+    return () => keys.invalidate(id, caller)
   },
-  assume_authority(take, keys, credentials) {
+  assume_authority(take, keys, caller) {
     const id = take.id()
-    return () => keys.assumeAuthority(id, { credentials })
+    return () => keys.assumeAuthority(id, caller)
   },
-  get_keyring_ID(take, keys, credentials) {
+  get_keyring_ID(take, keys, caller) {
     const [id, create] = [take.id(), take.flag()]
-    return () => keys.getKeyringId(id, create, { credentials })
+    return () => keys.getKeyringId(id, create, caller)
   },
-  show(_, keys, credentials) {
-    return () => showKeys(keys.store, credentials)
+  show(_, keys, caller) {
+    return () => showKeys(keys.store, caller.credentials)
   },
 }
 
@@ -221,13 +224,13 @@ export function keyctl(
   keys: Keys,
   operation: string,
   args: unknown,
-  credentials: KeyCredentials,
+  caller: Caller,
 ): unknown | Promise<unknown> {
   if (typeof operation !== 'string' || !Object.hasOwn(OPERATIONS, operation)) {
     throw keyError('EOPNOTSUPP', `no such operation; there are: ${Object.keys(OPERATIONS).join(', ')}`)
   }
   const take = new Arguments(operation, args)
-  const perform = OPERATIONS[operation]?.(take, keys, credentials)
+  const perform = OPERATIONS[operation]?.(take, keys, caller)
   take.end()
   return perform?.()
 }

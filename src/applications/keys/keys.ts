@@ -501,10 +501,16 @@ export class Keys {
 
   /**
    * Any of this by the name of its operation, with arguments that nobody has looked at: for helpers on a socket.
+   * @param signal breaks off a wait for a key under construction, which goes on
    * @throws SystemError EOPNOTSUPP, EINVAL, and what the operation says; never for want of a check
    */
-  keyctl(operation: string, args: unknown[], credentials: KeyCredentials): unknown | Promise<unknown> {
-    return keyctl(this, operation, args, credentials)
+  keyctl(
+    operation: string,
+    args: unknown[],
+    credentials: KeyCredentials,
+    signal?: AbortSignal,
+  ): unknown | Promise<unknown> {
+    return keyctl(this, operation, args, { credentials, ...(signal && { signal }) })
   }
 
   /** @internal For what shows keys. */

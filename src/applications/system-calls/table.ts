@@ -70,7 +70,7 @@ export const systemCallTable: Readonly<Record<string, SystemCall>> = {
     kernel.proc.write(sysctlPath(text(args, 0, 'name')), text(args, 1, 'value'))
     return 0
   },
-  keyctl: (kernel, args, { subject }) => {
+  keyctl: (kernel, args, { subject, signal }) => {
     const [operation, ...rest] = args
     // What JSON has no word for.
     const given = rest.map(argument => argument ?? undefined)
@@ -79,7 +79,7 @@ export const systemCallTable: Readonly<Record<string, SystemCall>> = {
     if (!(credentials instanceof KeyCredentials)) {
       throw new SystemError('EPERM', 'the authority of this helper is not for keys', { syscall: 'keyctl' })
     }
-    return keys(kernel).keyctl(String(operation), given, credentials)
+    return keys(kernel).keyctl(String(operation), given, credentials, signal)
   },
   uevent: (kernel, args) => {
     const path = text(args, 0, 'path')

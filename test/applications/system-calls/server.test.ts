@@ -14,7 +14,7 @@ import { boot } from '../../../src/index.js'
 import { moduleFolder, shared } from '../../helpers/modules.js'
 import { eventually, openFds } from '../../helpers/resources.js'
 import { startService } from '../../helpers/service.js'
-import { temporary } from '../../helpers/temporary.js'
+import { temporary, untilThere, write } from '../../helpers/temporary.js'
 
 const SOCKET = temporary('service.sock')
 const kernel = boot({ khelpers: 1, socket: SOCKET })
@@ -244,6 +244,31 @@ test('whoever goes while their call waits takes it along, and makes room for oth
     )
   }
   first.close()
+  await own.shutdown()
+})
+
+test('whoever goes while a key is made for them is not waited for, and its making goes on', async () => {
+  const own = boot({ khelpers: 1 })
+  const path = temporary('keys.sock')
+  await new SystemCallServer(own, { calls: 4 }).listen(path)
+  const go = temporary('keys.go')
+  own.proc.write(
+    '/proc/sys/khelper/request_key',
+    write('slow-request-key', `#!/bin/sh\n${untilThere(go)}\n`, 0o755),
+  )
+  const request = { id: 1, call: 'keyctl', args: ['request', 'user', 'same', ''] }
+  const crowd = Array.from({ length: 4 }, () => connect(path).on('error', () => {}))
+  for (const socket of crowd) socket.write(`${JSON.stringify(request)}\n`)
+  using client = await SystemCallClient.connect({ socket: path })
+  const refused = () => client.call('modules').catch((error: unknown) => (error as { code: string }).code)
+  while ((await refused()) !== 'EAGAIN');
+  for (const socket of crowd) socket.destroy()
+  const deadline = Date.now() + 20_000
+  while ((await refused()) === 'EAGAIN') assert.ok(Date.now() < deadline, 'their calls are still under way')
+  await eventually('the program runs', () => own.stats().processes === 1)
+  const last = client.call(request.call, ...request.args)
+  write('keys.go', '')
+  await assert.rejects(last, { code: 'ENOKEY' })
   await own.shutdown()
 })
 
