@@ -9,7 +9,7 @@ import { SystemError } from '../../kernel/errors.js'
 import { Connection, type ConnectionHost, refuse } from './connection.js'
 import { failureOf } from './failure.js'
 import { format, type Request } from './protocol.js'
-import { listenAt } from './socket-file.js'
+import { listenAt, removeSocketFile, type SocketFile } from './socket-file.js'
 
 export interface DoorLimits extends Pick<ConnectionHost, 'message' | 'beat'> {
   readonly connections: number
@@ -43,21 +43,25 @@ export class Door {
   readonly #onConnection: ConnectionHost
   #calls = 0
   #largeTurn: Promise<void> = Promise.resolve()
-  /** What is removed with it. */
-  #files: readonly string[] = []
-  #path = ''
+  readonly #file: SocketFile
+  /** Is removed with it. */
+  readonly #folder: string | undefined
 
-  private constructor(host: DoorHost) {
+  private constructor(host: DoorHost, server: Server, file: SocketFile, folder: string | undefined) {
     this.#host = host
-    const { message, beat, connections } = host.limits
+    this.#server = server
+    this.#file = file
+    this.#folder = folder
+    const { message, beat } = host.limits
     this.#onConnection = {
       message,
       beat,
       answer: (request, signal) => this.#answer(request, signal),
       turn: () => this.#turn(),
     }
-    this.#server = createServer({ allowHalfOpen: true }, socket => this.#accept(socket))
-    this.#server.maxConnections = REFUSED_TOO * connections
+    server.on('connection', socket => this.#accept(socket))
+    server.unref()
+    open.add(this)
   }
 
   /**
@@ -66,23 +70,21 @@ export class Door {
    * @throws as `listenAt`
    */
   static async open(host: DoorHost, path: string, folder?: string): Promise<Door> {
-    const door = new Door(host)
-    door.#path = await listenAt(door.#server, path)
-    door.#files = folder === undefined ? [door.#path] : [door.#path, folder]
-    door.#server.unref()
-    open.add(door)
-    return door
+    const server = createServer({ allowHalfOpen: true })
+    server.maxConnections = REFUSED_TOO * host.limits.connections
+    return new Door(host, server, await listenAt(server, path), folder)
   }
 
   get path(): string {
-    return this.#path
+    return this.#file.path
   }
 
   /** Lets nobody in any more, and ends the connections of those who are. */
   close(): void {
     if (!open.delete(this)) return
+    removeSocketFile(this.#file)
+    if (this.#folder !== undefined) rmSync(this.#folder, { recursive: true, force: true })
     this.#server.close()
-    for (const file of this.#files) rmSync(file, { recursive: true, force: true })
     for (const connection of this.#connections) connection.destroy()
   }
 

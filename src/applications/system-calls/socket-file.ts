@@ -1,8 +1,7 @@
 /**
  * The file of a Unix socket: how a server comes to listen at a path, and with which rights.
  */
-import { chmodSync, mkdtempSync, renameSync, rmdirSync, rmSync } from 'node:fs'
-import { lstat } from 'node:fs/promises'
+import { type BigIntStats, chmodSync, linkSync, lstatSync, mkdtempSync, rmSync } from 'node:fs'
 import { connect, type Server } from 'node:net'
 import { resolve } from 'node:path'
 import { isSystemError, SystemError, wrongType } from '../../kernel/errors.js'
@@ -14,14 +13,21 @@ export const LONGEST_SOCKET_PATH = 107
 const MAKING = '-XXXXXX/s'
 const SOCKET_MODE = 0o600
 
+/** A socket's file, to be told from one that has come to its path later. */
+export interface SocketFile {
+  /** As it is from the root. */
+  readonly path: string
+  readonly dev: bigint
+  readonly ino: bigint
+}
+
 /**
  * Has a server listen at a path, with mode 0600 from the moment it can be seen. What is left there of a service that has
  * died is replaced.
- * @returns the path, as it is from the root
  * @throws SystemError ENAMETOOLONG, EADDRINUSE if another service has it or it is no socket, and what making it met;
  *   TypeError
  */
-export async function listenAt(server: Server, given: string): Promise<string> {
+export async function listenAt(server: Server, given: string): Promise<SocketFile> {
   if (typeof given !== 'string' || given === '' || given.includes('\0')) {
     throw wrongType('options.socket', 'the path of a socket', given)
   }
@@ -33,43 +39,65 @@ export async function listenAt(server: Server, given: string): Promise<string> {
       path,
     })
   }
-  await removeLeft(path)
   let making: string | undefined
   try {
-    // Made where nobody else can look, and moved to its place with the mode it is to have.
+    // Made where nobody else can look, and put in its place with the mode it is to have.
     making = mkdtempSync(`${path}-`)
     const made = `${making}/s`
     await listening(server, made)
     chmodSync(made, SOCKET_MODE)
-    renameSync(made, path)
-    rmdirSync(making)
-    return path
+    const { dev, ino } = lstatSync(made, { bigint: true })
+    await removeLeft(path)
+    // Not moved: that would replace the socket of a service that has come here meanwhile.
+    linkSync(made, path)
+    return { path, dev, ino }
   } catch (error) {
     server.close()
-    if (making !== undefined) rmSync(making, { recursive: true, force: true })
     throw cannotOpen(error, path)
+  } finally {
+    if (making !== undefined) rmSync(making, { recursive: true, force: true })
+  }
+}
+
+/**
+ * Takes the file away, if it is this one still: another service may have come to its path. To be called before its server
+ * is closed: until then no other file is given its number.
+ */
+export function removeSocketFile({ path, dev, ino }: SocketFile): void {
+  const there = lookAt(path)
+  if (there?.dev === dev && there.ino === ino) rmSync(path, { force: true })
+}
+
+/** What is at a path; `undefined` where nothing can be seen. */
+function lookAt(path: string): BigIntStats | undefined {
+  try {
+    return lstatSync(path, { bigint: true })
+  } catch {
+    return undefined
   }
 }
 
 function cannotOpen(error: unknown, path: string): SystemError {
   if (isSystemError(error)) return error
-  const code = knownName((error as NodeJS.ErrnoException).code) ?? 'EIO'
+  const { code } = error as NodeJS.ErrnoException
+  if (code === 'EEXIST') return inUse(path, 'another service has just come there')
   const message = `the socket of system calls cannot be opened: ${path}`
-  return new SystemError(code, message, { syscall: 'listen', path, cause: error })
+  return new SystemError(knownName(code) ?? 'EIO', message, { syscall: 'listen', path, cause: error })
 }
+
+const inUse = (path: string, what: string) =>
+  new SystemError('EADDRINUSE', `the socket of system calls cannot be opened, ${what}: ${path}`, {
+    syscall: 'listen',
+    path,
+  })
 
 /** Takes away the socket of a service that is not there any more. */
 async function removeLeft(path: string): Promise<void> {
-  const there = await lstat(path).catch(() => undefined)
+  const there = lookAt(path)
   if (there === undefined) return
-  if (!there.isSocket() || (await answers(path))) {
-    const what = there.isSocket() ? 'another service answers there' : 'there is something else'
-    throw new SystemError('EADDRINUSE', `the socket of system calls cannot be opened, ${what}: ${path}`, {
-      syscall: 'listen',
-      path,
-    })
-  }
-  rmSync(path, { force: true })
+  if (!there.isSocket()) throw inUse(path, 'there is something else')
+  if (await answers(path)) throw inUse(path, 'another service answers there')
+  removeSocketFile({ path, dev: there.dev, ino: there.ino })
 }
 
 function answers(path: string): Promise<boolean> {

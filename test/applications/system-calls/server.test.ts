@@ -431,6 +431,44 @@ test('what a dead service has left is replaced; what is no socket is not', async
   await other.shutdown()
 })
 
+test('a shutdown leaves the socket of another service that has come to its path', async () => {
+  const path = temporary('taken-over.sock')
+  const first = boot({ khelpers: 1, socket: path })
+  await first.ready
+  rmSync(path)
+  const second = boot({ khelpers: 1, socket: path })
+  await second.ready
+  await first.shutdown()
+  using client = await SystemCallClient.connect({ socket: path })
+  assert.deepEqual(await client.call('modules'), [])
+  await second.shutdown()
+  assert.equal(existsSync(path), false)
+})
+
+test('of services that come to one path at once, one has it', async () => {
+  for (const left of [false, true]) {
+    const path = temporary(`at-once-${left}.sock`)
+    if (left) {
+      const dead = createServer().listen(`${path}.moved`)
+      await once(dead, 'listening')
+      renameSync(`${path}.moved`, path)
+      await new Promise<void>(resolve => dead.close(() => resolve()))
+    }
+    const kernels = Array.from({ length: 4 }, () => boot({ khelpers: 1 }))
+    const opened = await Promise.allSettled(kernels.map(each => new SystemCallServer(each).listen(path)))
+    const refused = opened.flatMap(each => (each.status === 'rejected' ? [each.reason.code] : []))
+    assert.deepEqual(refused, ['EADDRINUSE', 'EADDRINUSE', 'EADDRINUSE'])
+    using client = await SystemCallClient.connect({ socket: path })
+    assert.deepEqual(await client.call('modules'), [])
+    await Promise.all(kernels.map(each => each.shutdown()))
+    const folder = readdirSync(dirname(path))
+    assert.deepEqual(
+      folder.filter(name => name.startsWith(`at-once-${left}`)),
+      [],
+    )
+  }
+})
+
 test('paths that cannot be', async () => {
   for (const [path, code] of [
     [temporary('no-folder/s'), 'ENOENT'],
