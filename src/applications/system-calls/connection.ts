@@ -18,7 +18,10 @@ const LARGE = 4096
 const FAREWELL = 1000
 
 export interface ConnectionHost {
-  /** How long a message may take to come in whole, and the first one to come at all, in milliseconds. */
+  /**
+   * How long a message may take to come in whole, the first one to come at all, and an answer to be read, in
+   * milliseconds.
+   */
   readonly message: number
   /** How often it is looked whether the other end of a call that is under way is still there, in milliseconds. */
   readonly beat: number
@@ -26,7 +29,7 @@ export interface ConnectionHost {
    * @param signal aborts when the connection has gone
    * @returns the line to be sent
    */
-  answer(request: Request, signal: AbortSignal): Promise<string>
+  answer(request: Request, signal: AbortSignal): Promise<Buffer>
   /** Resolves when it is the turn of one more large message: one in each turn of the event loop. */
   turn(): Promise<void>
 }
@@ -43,7 +46,8 @@ export class Connection {
   #ended = false
   #refused = false
   #patience: NodeJS.Timeout | undefined
-  #silentSince = performance.now()
+  /** Since when it is the other end's turn to do something; undefined: it is this end's. */
+  #silentSince: number | undefined = performance.now()
 
   constructor(socket: Socket, host: ConnectionHost) {
     this.#socket = socket
@@ -54,20 +58,25 @@ export class Connection {
     // Whoever has gone has gone: 'close' follows.
     socket.on('error', () => {})
     socket.once('close', () => {
-      clearTimeout(this.#patience)
+      this.#stopExpecting()
       this.#gone.abort()
     })
   }
 
-  /** How long nothing has been asked, in milliseconds; 0 while a call is under way. */
+  /** How long nothing has been asked, or an answer not been read, in milliseconds; 0 while a call is under way. */
   get silence(): number {
-    return this.#working ? 0 : performance.now() - this.#silentSince
+    return this.#silentSince === undefined ? 0 : performance.now() - this.#silentSince
+  }
+
+  /** How much of its answers has not been read, in bytes; without what the system holds. */
+  get unread(): number {
+    return this.#socket.writableLength
   }
 
   /** Says why, and closes. */
   refuse(code: ErrnoName, message: string): void {
     this.#refused = true
-    clearTimeout(this.#patience)
+    this.#stopExpecting()
     refuse(this.#socket, code, message)
   }
 
@@ -80,6 +89,18 @@ export class Connection {
     this.#patience ??= setTimeout(() => this.#socket.destroy(), this.#host.message).unref()
   }
 
+  /** What was expected has come. */
+  #stopExpecting(): void {
+    clearTimeout(this.#patience)
+    this.#patience = undefined
+  }
+
+  /** Closes when the last answer has been read. */
+  #leave(): void {
+    this.#expect()
+    this.#socket.destroySoon()
+  }
+
   #hear(chunk: Buffer): void {
     if (this.#refused) return
     this.#socket.pause()
@@ -90,11 +111,12 @@ export class Connection {
   #hearEnd(): void {
     this.#ended = true
     if (this.#working) this.#beat()
-    else this.#socket.destroySoon()
+    else this.#leave()
   }
 
   async #work(): Promise<void> {
     this.#working = true
+    this.#silentSince = undefined
     try {
       let first = true
       for (let chunk = this.#take(); chunk !== undefined; chunk = this.#take()) {
@@ -115,7 +137,7 @@ export class Connection {
       this.#working = false
       this.#silentSince = performance.now()
     }
-    if (this.#ended) this.#socket.destroySoon()
+    if (this.#ended) this.#leave()
     else if (this.#reader.halfway) this.#expect()
   }
 
@@ -127,15 +149,22 @@ export class Connection {
   }
 
   async #serve(line: string): Promise<void> {
-    clearTimeout(this.#patience)
-    this.#patience = undefined
-    const request = parseRequest(line)
+    this.#stopExpecting()
+    const answer = await this.#call(parseRequest(line))
+    if (answer === undefined || !this.#socket.writable || this.#socket.write(answer)) return
+    this.#silentSince = performance.now()
+    this.#expect()
+    await drained(this.#socket)
+    this.#stopExpecting()
+    this.#silentSince = undefined
+  }
+
+  /** @returns the answer; undefined if there is nobody any more to be told */
+  async #call(request: Request): Promise<Buffer | undefined> {
     const beat = setInterval(() => this.#beat(), this.#host.beat).unref()
     try {
       const { signal } = this.#gone
-      const answer = await unlessAborted(this.#host.answer(request, signal), signal)
-      if (answer === undefined || !this.#socket.writable) return
-      if (!this.#socket.write(answer)) await drained(this.#socket)
+      return await unlessAborted(this.#host.answer(request, signal), signal)
     } finally {
       clearInterval(beat)
     }

@@ -15,8 +15,10 @@ export interface DoorLimits extends Pick<ConnectionHost, 'message' | 'beat'> {
   readonly connections: number
   /** Calls under way, those included whose connection has gone and which cannot be broken off. */
   readonly calls: number
-  /** How long a connection may be silent while others want its place, in milliseconds. */
+  /** How long a connection may be silent, or leave an answer unread, while others want its place, in milliseconds. */
   readonly silence: number
+  /** How much of answers may be unread, of all connections together, before a call is begun, in bytes. */
+  readonly unread: number
 }
 
 /** Who is behind a door. */
@@ -24,12 +26,17 @@ export interface DoorHost {
   readonly limits: DoorLimits
   /** Whether whoever is at the other end may come in at all. */
   knows(socket: Socket): boolean
-  /** @returns the result of a call; rejects with what went wrong */
-  call(request: Request, signal: AbortSignal): Promise<unknown>
+  /**
+   * Resolves with what makes calls, and begins them at once: it gives the result or a promise of it, throws or rejects
+   * with what went wrong.
+   */
+  caller(): Promise<(request: Request, signal: AbortSignal) => unknown>
 }
 
 /** Whoever is refused is told so; beyond as many as are served nobody is. */
 const REFUSED_TOO = 2
+/** For how long calls are begun in one turn of the event loop, in milliseconds. */
+const TURN = 10
 
 const open = new Set<Door>()
 process.on('exit', () => {
@@ -43,6 +50,9 @@ export class Door {
   readonly #onConnection: ConnectionHost
   #calls = 0
   #largeTurn: Promise<void> = Promise.resolve()
+  #lastCallTurn: Promise<void> = Promise.resolve()
+  /** When the turn of the event loop began in which calls are begun. */
+  #turnBegan = Number.NEGATIVE_INFINITY
   readonly #file: SocketFile
   /** Is removed with it. */
   readonly #folder: string | undefined
@@ -115,24 +125,56 @@ export class Door {
     return true
   }
 
-  async #answer(request: Request, signal: AbortSignal): Promise<string> {
+  async #answer(request: Request, signal: AbortSignal): Promise<Buffer> {
     const { id } = request
-    if (this.#calls >= this.#host.limits.calls) {
-      const error = new SystemError('EAGAIN', `too many calls: ${this.#calls} are under way; try again later`)
-      return format({ id, error: failureOf(error) })
+    try {
+      // Of a string that is not read at once Node would hold three times as much.
+      return Buffer.from(format({ id, result: (await this.#call(request, signal)) ?? null }))
+    } catch (error) {
+      return Buffer.from(format({ id, error: failureOf(error) }))
     }
+  }
+
+  async #call(request: Request, signal: AbortSignal): Promise<unknown> {
+    const makeCall = await this.#host.caller()
+    await this.#callTurn()
+    signal.throwIfAborted()
+    if (this.#calls >= this.#host.limits.calls) {
+      throw new SystemError('EAGAIN', `too many calls: ${this.#calls} are under way; try again later`)
+    }
+    this.#makeRoomForAnswers()
     this.#calls += 1
     try {
-      return format({ id, result: (await this.#host.call(request, signal)) ?? null })
-    } catch (error) {
-      return format({ id, error: failureOf(error) })
+      return await makeCall(request, signal)
     } finally {
       this.#calls -= 1
+    }
+  }
+
+  /** Those whose answers have not been read for longest are closed, until there is room for one more answer. */
+  #makeRoomForAnswers(): void {
+    const lagging = [...this.#connections].filter(({ unread }) => unread > 0)
+    let unread = lagging.reduce((sum, connection) => sum + connection.unread, 0)
+    if (unread <= this.#host.limits.unread) return
+    for (const connection of lagging.sort((a, b) => b.silence - a.silence)) {
+      if (unread <= this.#host.limits.unread) return
+      unread -= connection.unread
+      connection.destroy()
     }
   }
 
   #turn(): Promise<void> {
     this.#largeTurn = this.#largeTurn.then(() => setImmediate())
     return this.#largeTurn
+  }
+
+  /** Resolves when a call may begin: many that take long, of as many connections, do not add up to one long stop. */
+  #callTurn(): Promise<void> {
+    this.#lastCallTurn = this.#lastCallTurn.then(async () => {
+      if (performance.now() - this.#turnBegan < TURN) return
+      await setImmediate()
+      this.#turnBegan = performance.now()
+    })
+    return this.#lastCallTurn
   }
 }

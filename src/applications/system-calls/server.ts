@@ -13,11 +13,20 @@ import { SystemError } from '../../kernel/errors.js'
 import type { Kernel } from '../../kernel/kernel.js'
 import { makeServiceFolder, pathLength, removeLeftFolders } from '../../kernel/service-folders.js'
 import { Authorities, OPERATOR, type Subject } from './authority.js'
-import { Door, type DoorLimits } from './door.js'
+import { Door, type DoorHost, type DoorLimits } from './door.js'
 import type { Request } from './protocol.js'
 import { LONGEST_SOCKET_PATH } from './socket-file.js'
+import type { SystemCallTable } from './table.js'
 
-const LIMITS: DoorLimits = { connections: 256, calls: 256, silence: 5_000, message: 30_000, beat: 1_000 }
+/** Of each of the two doors. */
+export const DEFAULT_LIMITS: DoorLimits = {
+  connections: 256,
+  calls: 256,
+  silence: 5_000,
+  message: 30_000,
+  unread: 64 * 1024 * 1024,
+  beat: 1_000,
+}
 const FOLDER_KIND = 'socket'
 /** Behind the private folder, and what making the socket adds. */
 const LONGEST_IN_FOLDER = '/socket-XXXXXX/s'
@@ -40,7 +49,7 @@ export class SystemCallServer {
 
   constructor(kernel: Kernel, limits: Partial<DoorLimits> = {}) {
     this.#kernel = kernel
-    this.#limits = { ...LIMITS, ...limits }
+    this.#limits = { ...DEFAULT_LIMITS, ...limits }
     kernel.onShutdown(() => this.close())
   }
 
@@ -123,11 +132,15 @@ export class SystemCallServer {
   }
 
   /** @param withoutAuthority whom those who name no authority act for; undefined: they are refused */
-  #host(withoutAuthority: Subject | undefined) {
+  #host(withoutAuthority: Subject | undefined): DoorHost {
     return {
       limits: this.#limits,
-      knows: (socket: Socket) => this.#knows(socket),
-      call: (request: Request, signal: AbortSignal) => this.#call(request, signal, withoutAuthority),
+      knows: socket => this.#knows(socket),
+      caller: async () => {
+        // Whoever is not called needs none of it.
+        const { systemCallTable } = await import('./table.js')
+        return (request, signal) => this.#call(systemCallTable, request, signal, withoutAuthority)
+      },
     }
   }
 
@@ -136,14 +149,14 @@ export class SystemCallServer {
     return peer === undefined || peer.uid === ROOT || peer.uid === process.geteuid?.()
   }
 
-  async #call(
+  #call(
+    table: SystemCallTable,
     { call, args, authority }: Request,
     signal: AbortSignal,
     withoutAuthority: Subject | undefined,
-  ): Promise<unknown> {
+  ): unknown {
     const subject = this.#authorities.subject(authority, call, withoutAuthority)
-    const { systemCallTable } = await import('./table.js')
-    const entry = Object.hasOwn(systemCallTable, call) ? systemCallTable[call] : undefined
+    const entry = Object.hasOwn(table, call) ? table[call] : undefined
     if (entry === undefined)
       throw new SystemError('ENOSYS', `there is no system call ${call}`, { syscall: call })
     return entry(this.#kernel, args, { subject, signal })

@@ -44,7 +44,9 @@ function sysctlPath(name: string): string {
   return `/proc/sys/${dotted ? name.replaceAll('.', '/') : name}`
 }
 
-export const systemCallTable: Readonly<Record<string, SystemCall>> = {
+export type SystemCallTable = Readonly<Record<string, SystemCall>>
+
+export const systemCallTable: SystemCallTable = {
   init_module: async (kernel, args, { signal }) => {
     // Modules may need what it exports.
     textsearch(kernel)
