@@ -4,7 +4,7 @@
 import { connect, type Socket } from 'node:net'
 import { SystemError } from '../../kernel/errors.js'
 import { knownName } from '../../libc/errno.js'
-import { type Answer, format, LineReader, LONGEST_ANSWER, parseAnswer } from './protocol.js'
+import { type Answer, format, LineReader, LONGEST_ANSWER, ProtocolError, parseAnswer } from './protocol.js'
 
 export interface ClientOptions {
   /** The socket. */
@@ -79,12 +79,20 @@ export class SystemCallClient {
     } catch (error) {
       cause = error
     }
-    this.#failure ??= new SystemError('ECONNRESET', `the service has closed the connection: ${this.#path}`, {
-      path: this.#path,
-      cause,
-    })
+    this.#failure ??= this.#ended(cause)
     for (const { reject } of this.#waiting.values()) reject(this.#failure)
     this.#waiting.clear()
+  }
+
+  #ended(cause: unknown): SystemError {
+    const details = { path: this.#path, cause }
+    return cause instanceof ProtocolError
+      ? new SystemError(
+          'EPROTO',
+          `what answers at ${this.#path} is not understood: ${cause.message}`,
+          details,
+        )
+      : new SystemError('ECONNRESET', `the service has closed the connection: ${this.#path}`, details)
   }
 
   #settle(answer: Answer): void {

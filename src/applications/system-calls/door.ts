@@ -8,7 +8,7 @@ import { setImmediate } from 'node:timers/promises'
 import { SystemError } from '../../kernel/errors.js'
 import { Connection, type ConnectionHost, refuse } from './connection.js'
 import { failureOf } from './failure.js'
-import { format, type Request } from './protocol.js'
+import { type Answer, format, LONGEST_ANSWER, type Request } from './protocol.js'
 import { listenAt, removeSocketFile, type SocketFile } from './socket-file.js'
 
 export interface DoorLimits extends Pick<ConnectionHost, 'message' | 'beat'> {
@@ -126,10 +126,9 @@ export class Door {
   }
 
   async #answer(request: Request, signal: AbortSignal): Promise<Buffer> {
-    const { id } = request
+    const { id, call } = request
     try {
-      // Of a string that is not read at once Node would hold three times as much.
-      return Buffer.from(format({ id, result: (await this.#call(request, signal)) ?? null }))
+      return answerTo(call, { id, result: (await this.#call(request, signal)) ?? null })
     } catch (error) {
       return Buffer.from(format({ id, error: failureOf(error) }))
     }
@@ -177,4 +176,16 @@ export class Door {
     })
     return this.#lastCallTurn
   }
+}
+
+/** @throws SystemError EMSGSIZE if it is longer than what the other end takes */
+function answerTo(call: string, answer: Answer): Buffer {
+  // Of a string that is not read at once Node would hold three times as much.
+  const bytes = Buffer.from(format(answer))
+  if (bytes.byteLength <= LONGEST_ANSWER) return bytes
+  throw new SystemError(
+    'EMSGSIZE',
+    `what ${call} gives has ${bytes.byteLength} bytes, and an answer at most ${LONGEST_ANSWER}; the service itself can read all of it (kernel.proc)`,
+    { syscall: call },
+  )
 }

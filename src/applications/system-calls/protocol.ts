@@ -12,11 +12,12 @@ import { knownName } from '../../libc/errno.js'
 
 /** The longest request in bytes: a key's largest payload (32 767) in base64, and room for the rest. */
 export const LONGEST_REQUEST = 64 * 1024
-/** The longest answer: what /proc has to tell may be long. */
+/** The longest answer in bytes: what /proc has to tell may be long. */
 export const LONGEST_ANSWER = 2 * 1024 * 1024
 const LONGEST_NAME = 64
 const MOST_ARGUMENTS = 16
 const LINE_FEED = 0x0a
+const SPACE = 0x20
 
 export interface Request {
   readonly id: number
@@ -39,7 +40,7 @@ export type Answer =
 /** A message that is none. */
 export class ProtocolError extends Error {}
 
-/** Cuts a stream into lines, and never holds more than the longest one. */
+/** Cuts a stream into lines, without the spaces before them, and never holds more than the longest one. */
 export class LineReader {
   readonly #longest: number
   #pieces: Buffer[] = []
@@ -59,6 +60,7 @@ export class LineReader {
   *push(chunk: Buffer): Generator<string> {
     let rest = chunk
     for (;;) {
+      if (this.#length === 0) rest = withoutLeadingSpaces(rest)
       const end = rest.indexOf(LINE_FEED)
       const piece = end < 0 ? rest : rest.subarray(0, end)
       if (this.#length + piece.byteLength > this.#longest) {
@@ -74,6 +76,12 @@ export class LineReader {
       yield line
     }
   }
+}
+
+function withoutLeadingSpaces(bytes: Buffer): Buffer {
+  let start = 0
+  while (bytes[start] === SPACE) start += 1
+  return bytes.subarray(start)
 }
 
 const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>

@@ -10,6 +10,7 @@ import {
   SystemCallServer,
   systemCalls,
 } from '../../../src/applications/system-calls/index.js'
+import { LONGEST_ANSWER } from '../../../src/applications/system-calls/protocol.js'
 import { boot } from '../../../src/index.js'
 import { moduleFolder, shared } from '../../helpers/modules.js'
 import { eventually, openFds } from '../../helpers/resources.js'
@@ -166,6 +167,42 @@ test('whoever sends calls and reads no answers does not fill the service’s mem
   while (sent < 10_000_000 && socket.write(line)) sent += line.length
   await works()
   socket.destroy()
+})
+
+test('more to tell than fits into an answer: EMSGSIZE, and the connection goes on', async () => {
+  const own = boot({ khelpers: 1 })
+  const path = temporary('long.sock')
+  await new SystemCallServer(own).listen(path)
+  own.proc.define('/proc/long', { read: () => 'x'.repeat(LONGEST_ANSWER) })
+  own.proc.define('/proc/fits', { read: () => 'x'.repeat(LONGEST_ANSWER - 100) })
+  using client = await SystemCallClient.connect({ socket: path })
+  await assert.rejects(client.call('sysctl_read', '/proc/long'), {
+    code: 'EMSGSIZE',
+    message: /sysctl_read .* at most 2097152; the service itself/,
+  })
+  assert.equal(String(await client.call('sysctl_read', '/proc/fits')).length, LONGEST_ANSWER - 100)
+  await own.shutdown()
+})
+
+test('an answer of the largest size behind spaces is taken', async () => {
+  const path = temporary('spaces.sock')
+  const server = createServer(socket => {
+    const answer = JSON.stringify({ id: 1, result: 'x'.repeat(LONGEST_ANSWER - 100) })
+    socket.end(`${' '.repeat(200_000)}${answer}\n`)
+  }).listen(path)
+  await once(server, 'listening')
+  using client = await SystemCallClient.connect({ socket: path })
+  assert.equal(String(await client.call('any')).length, LONGEST_ANSWER - 100)
+  server.close()
+})
+
+test('what answers is no service of this protocol: EPROTO', async () => {
+  const path = temporary('other.sock')
+  const server = createServer(socket => socket.end('HTTP/1.1 400 Bad Request\r\n')).listen(path)
+  await once(server, 'listening')
+  using client = await SystemCallClient.connect({ socket: path })
+  await assert.rejects(client.call('modules'), { code: 'EPROTO', path })
+  server.close()
 })
 
 test('more connections than there may be: who comes too late is told so, and the others go on', async () => {
