@@ -10,7 +10,7 @@ import { readConfig } from '../src/applications/kmod/modprobe/config.js'
 import { Modprobe } from '../src/applications/kmod/modprobe/modprobe.js'
 import { readIndex } from '../src/applications/kmod/modprobe/module-index.js'
 import { runAsHelper } from '../src/applications/kmod/modprobe/run-command.js'
-import { errorLine, warningLine } from '../src/applications/kmod/request-log.js'
+import { errorLine, statusOfUnreachable, warningLine } from '../src/applications/kmod/request-log.js'
 import { SystemCallClient } from '../src/applications/system-calls/client.js'
 import { SystemError } from '../src/kernel/errors.js'
 import type { Kernel } from '../src/kernel/kernel.js'
@@ -39,7 +39,16 @@ export default async function modprobe(argv: readonly string[], envp: readonly s
   const name = argv[argv.indexOf('--') + 1] ?? ''
   const socket = variable('KHELPER_SOCKET')
   if (socket === undefined) return EXIT_FAILURE
-  using client = await SystemCallClient.connect({ socket, authority: variable('KHELPER_AUTHORITY') })
+  try {
+    using client = await SystemCallClient.connect({ socket, authority: variable('KHELPER_AUTHORITY') })
+    return await load(client, name, envp)
+  } catch (error) {
+    return statusOfUnreachable(error)
+  }
+}
+
+/** @throws what keeps it from telling why it fails */
+async function load(client: SystemCallClient, name: string, envp: readonly string[]): Promise<number> {
   const log = (line: string) => client.call('kmsg', line)
   try {
     if (name === '') throw new SystemError('ENOENT', 'no module has an empty name')

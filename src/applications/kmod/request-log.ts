@@ -3,7 +3,15 @@
  *
  *   <3>ENOENT: module none not found in /srv/modules     why it fails: stands in the error of the request
  *   <4>/etc/modprobe.d/a.conf:3: unknown directive 'x'   a warning
+ *
+ * The default modprobe, where it cannot reach the service to tell anything, exits with the number of the error.
  */
+import { isSystemError, SystemError } from '../../kernel/errors.js'
+import { errnoName, knownName } from '../../libc/errno.js'
+
+const EXIT_FAILURE = 1
+const EXIT_SHIFT = 8
+const SIGNAL_BITS = 0x7f
 
 const KERN_ERR = 3
 const KERN_WARNING = 4
@@ -38,3 +46,15 @@ export class RequestLog {
 /** A line as `write` takes it. */
 export const errorLine = (message: string): string => `<${KERN_ERR}>${message}`
 export const warningLine = (message: string): string => `<${KERN_WARNING}>${message}`
+
+/** What the default modprobe exits with that cannot reach the service. */
+export const statusOfUnreachable = (error: unknown): number =>
+  isSystemError(error) ? -error.errno : EXIT_FAILURE
+
+/** What the default modprobe has met, by its wait status; `undefined` if it could tell that itself, or was killed. */
+export function unreachable(waitStatus: number): SystemError | undefined {
+  const status = waitStatus >> EXIT_SHIFT
+  const code = knownName(errnoName(-status))
+  if (code === undefined || status === EXIT_FAILURE || (waitStatus & SIGNAL_BITS) !== 0) return undefined
+  return new SystemError(code, 'the service could not be reached over the socket for its helpers')
+}

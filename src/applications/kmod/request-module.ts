@@ -3,12 +3,13 @@
  */
 import { GFP_KERNEL, UMH_KILLABLE, UMH_WAIT_PROC, type WaitMode } from '../../kernel/constants.js'
 import { SystemError, wrongType } from '../../kernel/errors.js'
+import { MODPROBE } from '../../kernel/helper-programs.js'
 import type { Kernel } from '../../kernel/kernel.js'
 import { readSysctl } from '../../kernel/proc/sysctls.js'
 import type { SubprocessInfo } from '../../kernel/subprocess-info.js'
 import { type ErrnoName, errno, errnoName, knownName } from '../../libc/errno.js'
 import { MODULE_NAME_BYTES } from './module-file.js'
-import { RequestLog } from './request-log.js'
+import { RequestLog, unreachable } from './request-log.js'
 import { Slots } from './slots.js'
 
 /** Requests that are under way at once (MAX_KMOD_CONCURRENT), and how long one waits for its turn, in ms. */
@@ -158,7 +159,8 @@ export class ModuleRequests {
     }
     const retval = await this.#exec(info, request)
     const { failure } = log
-    return { retval, cause: failure === undefined ? undefined : new Error(failure) }
+    if (failure !== undefined) return { retval, cause: new Error(failure) }
+    return { retval, cause: request.path === MODPROBE ? unreachable(retval) : undefined }
   }
 
   /**

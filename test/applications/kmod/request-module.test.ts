@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { existsSync, readFileSync } from 'node:fs'
+import { connect } from 'node:net'
 import { constants } from 'node:os'
 import { join } from 'node:path'
 import { after, describe, test } from 'node:test'
@@ -13,6 +15,7 @@ import {
   MAX_CONCURRENT,
 } from '../../../src/applications/kmod/request-module.js'
 import { systemCalls } from '../../../src/applications/system-calls/index.js'
+import { DEFAULT_LIMITS } from '../../../src/applications/system-calls/server.js'
 import { textsearch } from '../../../src/applications/textsearch/index.js'
 import { boot } from '../../../src/index.js'
 import { errno } from '../../../src/libc/index.js'
@@ -346,6 +349,21 @@ test('why the default helper has failed is in the error; what is wrong with its 
   assert.equal(warnings.length, 2, warnings.join('\n'))
   assert.match(warnings[0] ?? '', /^modprobe: \/no\/such\/folder: cannot be read \(ENOENT\)/)
   assert.match(warnings[1] ?? '', /broken\.conf:1: unknown directive 'optoins'/)
+})
+
+test('the default helper cannot reach the service: that is the cause', async () => {
+  await using own = boot({ khelpers: 1 })
+  const { envp } = await systemCalls(own).grant([])
+  const socket = envp[0]?.slice('KHELPER_SOCKET='.length) ?? ''
+  const crowd = Array.from({ length: DEFAULT_LIMITS.connections }, () => connect(socket))
+  await Promise.all(crowd.map(each => once(each, 'connect')))
+  await assert.rejects(kmod(own).requestModule('ts_kmp'), (error: NodeJS.ErrnoException) => {
+    assert.equal(error.code, 'ENOENT')
+    assert.equal((error.cause as NodeJS.ErrnoException).code, 'EAGAIN')
+    assert.match(error.message, /wait status \d+\): EAGAIN: the service could not be reached/)
+    return true
+  })
+  for (const each of crowd) each.destroy()
 })
 
 test('install commands have the helper’s environment and authority, and nothing of the service', async () => {
