@@ -1,16 +1,29 @@
 import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { connect, createServer, type Socket } from 'node:net'
 import { dirname, join } from 'node:path'
 import { after, mock, test } from 'node:test'
+import { promisify } from 'node:util'
 import { kmod } from '../../../src/applications/kmod/index.js'
 import {
   SystemCallClient,
   SystemCallServer,
   systemCalls,
 } from '../../../src/applications/system-calls/index.js'
-import { LONGEST_ANSWER } from '../../../src/applications/system-calls/protocol.js'
+import { LONGEST_ANSWER, LONGEST_REQUEST } from '../../../src/applications/system-calls/protocol.js'
+import { DEFAULT_LIMITS } from '../../../src/applications/system-calls/server.js'
 import { boot } from '../../../src/index.js'
 import { moduleFolder, shared } from '../../helpers/modules.js'
 import { eventually, openFds } from '../../helpers/resources.js'
@@ -203,6 +216,51 @@ test('what answers is no service of this protocol: EPROTO', async () => {
   using client = await SystemCallClient.connect({ socket: path })
   await assert.rejects(client.call('modules'), { code: 'EPROTO', path })
   server.close()
+})
+
+test('the limits are those that the guide names', () => {
+  const { connections, calls, silence, message, unread } = DEFAULT_LIMITS
+  assert.deepEqual(
+    { connections, calls, silence, message, unread, LONGEST_REQUEST, LONGEST_ANSWER },
+    {
+      connections: 256,
+      calls: 256,
+      silence: 5_000,
+      message: 30_000,
+      unread: 64 * 2 ** 20,
+      LONGEST_REQUEST: 64 * 2 ** 10,
+      LONGEST_ANSWER: 2 * 2 ** 20,
+    },
+  )
+  const guide = readFileSync(new URL('../../../../guide/system-calls.md', import.meta.url), 'utf8')
+  const row = (name: string): string => guide.split('\n').find(line => line.startsWith(`| ${name} |`)) ?? ''
+  assert.match(row('a request'), /at most 64 KiB .* 30 s to come in/)
+  assert.match(row('an answer'), /at most 2 MiB .* 30 s to be read.* 64 MiB/)
+  assert.match(row('connections'), /at most 256 .* 5 s gives way/)
+  assert.match(row('calls under way'), /at most 256 /)
+})
+
+const asRoot = { skip: process.getuid?.() === 0 ? false : 'takes root' }
+
+test('another user is refused, also where the mode of the socket lets them in', asRoot, async t => {
+  const folder = mkdtempSync('/tmp/khelper-peer-')
+  t.after(() => rmSync(folder, { recursive: true }))
+  chmodSync(folder, 0o755)
+  const path = join(folder, 'open.sock')
+  const own = boot({ khelpers: 1, socket: path })
+  await own.ready
+  chmodSync(path, 0o666)
+  const request = JSON.stringify({ id: 1, call: 'modules' })
+  const ask = `require('net').connect('${path}').on('error', () => {}).end('${request}\\n').pipe(process.stdout)`
+  for (const [uid, answer] of [
+    [65_534, { id: 0, error: 'EPERM' }],
+    [0, { id: 1, error: undefined }],
+  ] as const) {
+    const { stdout } = await promisify(execFile)(process.execPath, ['-e', ask], { uid, cwd: '/' })
+    const { id, error } = JSON.parse(stdout) as { id: number; error?: { code: string } }
+    assert.deepEqual({ id, error: error?.code }, answer, stdout)
+  }
+  await own.shutdown()
 })
 
 test('more connections than there may be: who comes too late is told so, and the others go on', async () => {
