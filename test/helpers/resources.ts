@@ -1,9 +1,21 @@
 /**
  * What this process holds, to compare before and after.
  */
-import { readdirSync, readFileSync } from 'node:fs'
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
 
 export const openFds = (): number => readdirSync('/proc/self/fd').length
+
+/** The descriptors of this process and what each is, to tell what has been opened since from what Node closes meanwhile. */
+export const descriptors = (): string[] =>
+  readdirSync('/proc/self/fd').flatMap(fd => {
+    try {
+      return `${fd} ${readlinkSync(`/proc/self/fd/${fd}`)}`
+    } catch {
+      // It was that of the folder itself.
+      return []
+    }
+  })
+
 export const threads = (): number => readdirSync('/proc/self/task').length
 
 /** Mappings of this process's address space, of which Linux gives it 65 530. */
