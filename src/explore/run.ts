@@ -54,6 +54,14 @@ export interface RunLimits {
   readonly races: boolean
 }
 
+/** A time of an event loop that runs out. */
+interface Timeout {
+  readonly due: number
+  /** Whose wait it ends; undefined: it is a timer's. */
+  readonly sleeper: Sleeper | undefined
+  fire(): void
+}
+
 /** Loads in a row that give nothing new, after which a thread is taken to spin. */
 const SPINNING = 400
 /** A thread's clock for `performance.now()` starts here. */
@@ -192,18 +200,28 @@ export class Run {
     return view === undefined ? -1 : this.#addresses.of(view, index, view.BYTES_PER_ELEMENT)
   }
 
+  /** The threads to whose event loops a notify would give something to do. */
+  listenersOf(operation: Operation): readonly number[] {
+    if (operation.kind !== 'notify') return []
+    const address = this.addressOf(operation)
+    return this.#sleepers
+      .filter(sleeper => sleeper.resolve !== undefined && sleeper.address === address)
+      .map(sleeper => sleeper.thread.number)
+  }
+
   #hasTime(thread: LogicalThread): boolean {
     if (thread.asleep !== undefined) return thread.asleep.deadline < Number.POSITIVE_INFINITY
     return thread.running === undefined && this.#nextTimer(thread) !== undefined
   }
 
   /** What runs out first: a timer's time, or that of a wait of the event loop. */
-  #nextTimer(thread: LogicalThread): { readonly due: number; fire(): void } | undefined {
-    let next: { readonly due: number; fire(): void } | undefined
+  #nextTimer(thread: LogicalThread): Timeout | undefined {
+    let next: Timeout | undefined
     for (const [handle, timer] of thread.timers) {
       if (timer.due >= (next?.due ?? NEVER)) continue
       next = {
         due: timer.due,
+        sleeper: undefined,
         fire: () => {
           thread.timers.delete(handle)
           timer.callback()
@@ -219,6 +237,7 @@ export class Run {
         continue
       next = {
         due: sleeper.deadline,
+        sleeper,
         fire: () => {
           this.#remove(sleeper)
           sleeper.resolve?.('timed-out')
@@ -229,8 +248,8 @@ export class Run {
   }
 
   #timeoutOf(thread: LogicalThread): Operation {
-    const { asleep } = thread
-    const wait = asleep === undefined ? undefined : this.#waits.get(asleep)
+    const sleeper = thread.asleep ?? this.#nextTimer(thread)?.sleeper
+    const wait = sleeper === undefined ? undefined : this.#waits.get(sleeper)
     return new Operation('timeout', wait?.place ?? 'timer', wait?.view, wait?.index ?? 0)
   }
 

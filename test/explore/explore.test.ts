@@ -585,22 +585,104 @@ const CODE: Readonly<Record<string, (word: number, value: number) => string>> = 
   compareExchange: (word, value) => `out.push(Atomics.compareExchange(words, ${word}, ${value}, 5))`,
   wait: (word, value) => `out.push(Atomics.wait(words, ${word}, ${value}, 10))`,
   notify: word => `out.push(Atomics.notify(words, ${word}, 1))`,
-  waitAsync: (word, value) => `awaits(Atomics.waitAsync(words, ${word}, ${value}, 10))`,
+  waitAsync: (word, value) => `awaits(Atomics.waitAsync(words, ${word}, ${value}, 10), ${word})`,
 }
+
+type Program = readonly { readonly kind: string; readonly word: number; readonly value: number }[]
+
+/** Programs that have shown something: the threads, and how many times may run out early. */
+const FOUND: [Program[], number][] = [
+  // The time of a wait that is awaited runs out before the notify, or behind it.
+  [
+    [
+      [{ kind: 'waitAsync', word: 0, value: 0 }],
+      [
+        { kind: 'store', word: 0, value: 1 },
+        { kind: 'notify', word: 0, value: 0 },
+      ],
+    ],
+    1,
+  ],
+  // Which of two waits comes to its end first, by its time or by a notify.
+  [
+    [
+      [
+        { kind: 'waitAsync', word: 1, value: 0 },
+        { kind: 'waitAsync', word: 0, value: 0 },
+      ],
+      [{ kind: 'notify', word: 0, value: 0 }],
+    ],
+    1,
+  ],
+  // A time runs out only behind what its thread does before.
+  [
+    [
+      [
+        { kind: 'waitAsync', word: 0, value: 0 },
+        { kind: 'store', word: 1, value: 0 },
+      ],
+      [
+        { kind: 'store', word: 0, value: 1 },
+        { kind: 'store', word: 1, value: 1 },
+      ],
+      [
+        { kind: 'add', word: 1, value: 0 },
+        { kind: 'notify', word: 0, value: 0 },
+      ],
+    ],
+    1,
+  ],
+  // Whoever is to go first sleeps there: somebody else has to.
+  [
+    [
+      [{ kind: 'load', word: 1, value: 0 }],
+      [
+        { kind: 'wait', word: 0, value: 0 },
+        { kind: 'store', word: 1, value: 1 },
+      ],
+      [
+        { kind: 'notify', word: 0, value: 0 },
+        { kind: 'load', word: 0, value: 0 },
+      ],
+    ],
+    0,
+  ],
+  // A thread goes on when its time has run out: what it does from there on is a start of its own.
+  [
+    [
+      [
+        { kind: 'store', word: 1, value: 1 },
+        { kind: 'store', word: 1, value: 0 },
+      ],
+      [
+        { kind: 'wait', word: 1, value: 0 },
+        { kind: 'wait', word: 1, value: 0 },
+        { kind: 'store', word: 0, value: 0 },
+      ],
+      [{ kind: 'store', word: 0, value: 1 }],
+    ],
+    1,
+  ],
+]
 
 test('of random programs the reductions see every outcome that there is, within a bound, too', async () => {
   const seen = new Set<string>()
   ;(globalThis as { seen?: Set<string> }).seen = seen
-  const outcomes = async (scenario: () => Scenario, strategy: Strategy): Promise<string[]> => {
+  const outcomes = async (
+    scenario: () => Scenario,
+    strategy: Strategy,
+    timeouts: number,
+  ): Promise<string[]> => {
     seen.clear()
-    const report = await exploreBy(strategy, scenario, { timeouts: 0 })
+    const report = await exploreBy(strategy, scenario, { timeouts })
     assert.ok(report.complete)
     return [...seen].sort()
   }
   await fc.assert(
     fc.asyncProperty(
       fc.array(fc.array(operation, { minLength: 1, maxLength: 3 }), { minLength: 2, maxLength: 3 }),
-      async programs => {
+      fc.nat(1),
+      async (programs, timeouts) => {
         const threads = programs
           .map(
             program =>
@@ -614,8 +696,8 @@ test('of random programs the reductions see every outcome that there is, within 
              const threads = [${threads}].map(thread => {
                const out = []
                const later = []
-               const awaits = ({ async, value }) =>
-                 async ? later.push(value.then(outcome => out.push('later ' + outcome))) : out.push(value)
+               const awaits = ({ async, value }, word) =>
+                 async ? later.push(value.then(outcome => out.push(word + ' later ' + outcome))) : out.push(value)
                outs.push(out)
                return async () => {
                  await thread(out, awaits)
@@ -625,17 +707,17 @@ test('of random programs the reductions see every outcome that there is, within 
              return { threads, check() { globalThis.seen.add(JSON.stringify([outs, words[0], words[1]])) } }
            }`,
         )() as () => Scenario
-        const all = await outcomes(scenario, new BoundedStrategy(100, false))
-        assert.deepEqual(await outcomes(scenario, new PartialOrderStrategy()), all)
+        const all = await outcomes(scenario, new BoundedStrategy(100, false), timeouts)
+        assert.deepEqual(await outcomes(scenario, new PartialOrderStrategy(), timeouts), all)
         for (const bound of [0, 1, 2, 100]) {
           assert.deepEqual(
-            await outcomes(scenario, new BoundedStrategy(bound)),
-            await outcomes(scenario, new BoundedStrategy(bound, false)),
+            await outcomes(scenario, new BoundedStrategy(bound), timeouts),
+            await outcomes(scenario, new BoundedStrategy(bound, false), timeouts),
             `${bound} preemptions`,
           )
         }
       },
     ),
-    { numRuns: RANDOM_PROGRAMS },
+    { numRuns: RANDOM_PROGRAMS, examples: FOUND },
   )
 })

@@ -15,6 +15,9 @@ const SOURCES = fileURLToPath(new URL('../../src/', import.meta.url))
 const MUTANT_SCHEDULES = 50_000
 
 const MUTANT_PREEMPTIONS = 2
+/** Some have a hundred thousand schedules. */
+const HANGS_MS = 900_000
+
 /** Bounds the preemptions of every scenario; none: all schedules, or what a scenario itself is bounded to. */
 const PREEMPTIONS = Number(process.env['KHELPER_EXPLORE_PREEMPTIONS'] ?? Number.POSITIVE_INFINITY)
 
@@ -76,7 +79,7 @@ export function testProtocol(protocol: Protocol): void {
 export function testSchedules(protocol: Protocol): void {
   describe(`${protocol.name}: every schedule comes to a good end`, () => {
     for (const scenario of protocol.scenarios) {
-      test(scenario.name, async context => {
+      test(scenario.name, { timeout: HANGS_MS }, async context => {
         const options = bounded(scenario, PREEMPTIONS)
         const report = await explore(scenario.scenario, { ...options, modules: modulesOf(protocol, SOURCES) })
         assert.ok(report.complete)

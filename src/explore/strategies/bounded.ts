@@ -1,7 +1,7 @@
 /**
  * The schedules with at most so many preemptions, depth first: most bugs need no more than two (Musuvathi, Qadeer:
- * "Iterative Context Bounding", PLDI 2007). A switch is a preemption if the thread could have gone on; so is a time that
- * runs out although others could go on.
+ * "Iterative Context Bounding", PLDI 2007). A switch is a preemption if the thread could have gone on. How often a time
+ * runs out although others could go on has a bound of its own (`RunLimits.timeouts`).
  *
  * Of schedules that differ only in the order of independent steps one is enough, but it has to be within the bound: when
  * two steps turn out to race, the second's thread is put down to be tried before the first, and also where the first's
@@ -11,7 +11,7 @@
  */
 import type { Run } from '../run.js'
 import type { Strategy } from './strategy.js'
-import { Trace } from './trace.js'
+import { type Access, accessOf, Trace } from './trace.js'
 
 interface Node {
   readonly enabled: readonly number[]
@@ -22,6 +22,8 @@ interface Node {
   readonly backtrack: Set<number>
   readonly done: Set<number>
   chosen: number
+  /** What that thread does. */
+  access: Access | undefined
 }
 
 export class BoundedStrategy implements Strategy {
@@ -74,24 +76,27 @@ export class BoundedStrategy implements Strategy {
   choose(enabled: readonly number[], previous: number, run: Run): number {
     const node = this.#path[this.#depth] ?? this.#newNode(enabled, previous, run)
     this.#depth += 1
+    if (!this.#all) node.access = accessOf(node.chosen, run)
     return node.chosen
   }
 
   #newNode(enabled: readonly number[], previous: number, run: Run): Node {
     const before = this.#path[this.#depth - 1]
     const goesOn = enabled.includes(previous) && !run.isTimeout(previous)
-    const costOf = (thread: number) =>
-      Number((goesOn && thread !== previous) || (run.isTimeout(thread) && enabled.length > 1))
+    const late = enabled.filter(thread => run.isTimeout(thread))
     const node: Node = {
       enabled,
-      costs: new Map(enabled.map(thread => [thread, costOf(thread)])),
+      costs: new Map(enabled.map(thread => [thread, Number(goesOn && thread !== previous)])),
       spent: before === undefined ? 0 : before.spent + (before.costs.get(before.chosen) ?? 0),
       // Nothing that another thread does makes a time run out: that it may is a choice by itself.
-      backtrack: new Set(this.#all ? enabled : enabled.filter(thread => run.isTimeout(thread))),
+      backtrack: new Set(this.#all ? enabled : late),
       done: new Set(),
       chosen: -1,
+      access: undefined,
     }
-    node.chosen = goesOn ? previous : (this.#cheapest(node, enabled) ?? enabled[0] ?? -1)
+    // A time that runs out is put off: first what can be done without.
+    const first = enabled.find(thread => !late.includes(thread)) ?? enabled[0] ?? -1
+    node.chosen = goesOn ? previous : first
     node.done.add(node.chosen)
     this.#path.push(node)
     return node
@@ -105,18 +110,18 @@ export class BoundedStrategy implements Strategy {
       this.#stale = true
       return
     }
-    const operation = run.steps.at(-1)?.operation
-    if (operation === undefined) return
-    for (const before of this.#trace.add(thread, operation, run)) this.#tryBefore(before, thread)
+    const access = this.#path[this.#depth - 1]?.access
+    if (access === undefined) return
+    for (const before of this.#trace.add(access, run)) this.#tryBefore(before, thread)
   }
 
   /** Puts a thread down to be tried before an event, and at every start of the steps in a row that the event is among. */
   #tryBefore(event: number, thread: number): void {
     const { events } = this.#trace
-    const mover = events[event]?.thread
+    const mover = events[event]?.access.thread
     this.#tryAt(event, thread)
-    for (let at = event; at >= 0 && events[at]?.thread === mover; at -= 1) {
-      const starts = events[at - 1]?.thread !== mover || events[at]?.access.late
+    for (let at = event; at >= 0 && events[at]?.access.thread === mover; at -= 1) {
+      const starts = events[at - 1]?.access.thread !== mover || events[at]?.access.late
       if (starts) this.#tryAt(at, thread)
     }
   }

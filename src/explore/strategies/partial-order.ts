@@ -59,7 +59,7 @@ export class PartialOrderStrategy implements Strategy {
       // A time that runs out is put off: first what can be done without.
       const ready = awake.filter(thread => !run.isTimeout(thread))
       const chosen = ready.includes(previous) ? previous : (ready[0] ?? awake[0] ?? -1)
-      const accesses = new Map(enabled.map(thread => [thread, accessOf(run.next(thread), run)] as const))
+      const accesses = new Map(enabled.map(thread => [thread, accessOf(thread, run)] as const))
       const late = awake.filter(thread => run.isTimeout(thread))
       node = {
         enabled,
@@ -88,10 +88,10 @@ export class PartialOrderStrategy implements Strategy {
   }
 
   stepped(thread: number, run: Run): void {
-    const operation = run.steps.at(-1)?.operation
-    if (operation === undefined) return
+    const access = this.#path[this.#depth - 1]?.accesses.get(thread)
+    if (access === undefined) return
     const at = this.#trace.events.length
-    for (const before of this.#trace.add(thread, operation, run)) this.#reverse(before, at)
+    for (const before of this.#trace.add(access, run)) this.#reverse(before, at)
   }
 
   /**
@@ -108,17 +108,23 @@ export class PartialOrderStrategy implements Strategy {
     for (let at = first + 1; at <= second; at += 1) {
       const event = events[at]
       if (event === undefined) continue
-      if (at !== second && (event.clock[moved.thread] ?? -1) >= first) continue
+      if (at !== second && (event.clock[moved.access.thread] ?? -1) >= first) continue
       const follows = prefix.some(other => {
         const before = events[other]
-        return before !== undefined && (event.clock[before.thread] ?? -1) >= other
+        return before !== undefined && (event.clock[before.access.thread] ?? -1) >= other
       })
-      if (!follows) initials.push(event.thread)
+      if (!follows) initials.push(event.access.thread)
       prefix.push(at)
     }
     if (initials.some(thread => node.backtrack.has(thread))) return
-    const next = initials.find(thread => node.enabled.includes(thread))
-    if (next !== undefined) node.backtrack.add(next)
-    else for (const thread of node.enabled) node.backtrack.add(thread)
+    this.#tryAt(first, initials.find(thread => node.enabled.includes(thread)) ?? -1)
+  }
+
+  /** Puts a thread down to be tried before an event, or all of them if it could not make a step there. */
+  #tryAt(at: number, thread: number): void {
+    const node = this.#path[at]
+    if (node === undefined) return
+    if (node.enabled.includes(thread)) node.backtrack.add(thread)
+    else for (const other of node.enabled) node.backtrack.add(other)
   }
 }

@@ -1,20 +1,22 @@
 /**
  * The steps of one run and what orders them: two steps of different threads depend on each other if they are at the same
- * word and one of them is no plain load. Runs whose dependent steps have the same order come to the same.
+ * word and one of them is no plain load, or if one gives the other's event loop something to do. Runs whose dependent
+ * steps have the same order come to the same.
  */
-import type { Operation } from '../operations.js'
 import type { Run } from '../run.js'
 
-/** What of a step other steps may depend on. */
+/** A step, as far as other steps may depend on it. */
 export interface Access {
+  readonly thread: number
   readonly address: number
   readonly reads: boolean
   /** A time that runs out: it may, or may not, according to who else can go on, and how often one has already. */
   readonly late: boolean
+  /** Threads whose event loops learn of it: when they do decides what they do next. */
+  readonly tells: readonly number[]
 }
 
 export interface Event {
-  readonly thread: number
   readonly access: Access
   /** For each thread the last of its events that comes before this one in every order of the same class. */
   readonly clock: readonly number[]
@@ -22,15 +24,25 @@ export interface Event {
 
 const NOWHERE = -1
 
-export const accessOf = (operation: Operation, run: Run): Access => ({
-  // What woke a sleeper has ordered it; that it goes on is seen by nobody.
-  address: operation.kind === 'wake' ? NOWHERE : run.addressOf(operation),
-  reads: operation.reads,
-  late: operation.kind === 'timeout',
-})
+/** What a thread's next step is. */
+export function accessOf(thread: number, run: Run): Access {
+  const operation = run.next(thread)
+  return {
+    thread,
+    // What woke a sleeper has ordered it; that it goes on is seen by nobody.
+    address: operation.kind === 'wake' ? NOWHERE : run.addressOf(operation),
+    reads: operation.reads,
+    late: operation.kind === 'timeout',
+    tells: run.listenersOf(operation),
+  }
+}
 
 export const depend = (a: Access, b: Access): boolean =>
-  (a.late && b.late) || (a.address === b.address && a.address !== NOWHERE && !(a.reads && b.reads))
+  (a.late && b.late) ||
+  (a.address === b.address && a.address !== NOWHERE && !(a.reads && b.reads)) ||
+  a.tells.includes(b.thread) ||
+  b.tells.includes(a.thread) ||
+  a.tells.some(thread => b.tells.includes(thread))
 
 /** For each thread the later of two events; -1: none yet. */
 function latest(a: readonly number[], b: readonly number[]): number[] {
@@ -46,13 +58,15 @@ export class Trace {
   readonly #clocks: (readonly number[])[] = []
   readonly #byAddress = new Map<number, number[]>()
   readonly #late: number[] = []
+  /** Steps that some event loop has learnt of. */
+  readonly #telling: number[] = []
 
   /**
    * Takes in the step that a run has just made.
    * @returns earlier steps that it depends on, and that nothing else orders before it: the order could be the other
    */
-  add(thread: number, operation: Operation, run: Run): readonly number[] {
-    const access = accessOf(operation, run)
+  add(access: Access, run: Run): readonly number[] {
+    const { thread } = access
     const at = this.events.length
     let clock = this.#clocks[thread] ?? []
     const races: number[] = []
@@ -62,18 +76,19 @@ export class Trace {
       const event = this.events[before]
       if (event === undefined || !depend(event.access, access)) continue
       // Ordered already, by way of another event: not a race.
-      if ((clock[event.thread] ?? -1) >= before) continue
-      if (event.thread !== thread) races.push(before)
+      if ((clock[event.access.thread] ?? -1) >= before) continue
+      if (event.access.thread !== thread) races.push(before)
       clock = latest(clock, event.clock)
     }
     const own = [...clock]
     own[thread] = at
     this.#clocks[thread] = own
-    this.events.push({ thread, access, clock: own })
+    this.events.push({ access, clock: own })
     for (const { thread: woken, by } of run.woken) {
       this.#clocks[woken] = latest(this.#clocks[woken] ?? [], this.events[by]?.clock ?? [])
     }
     if (access.late) this.#late.push(at)
+    if (access.tells.length > 0) this.#telling.push(at)
     if (access.address === NOWHERE) return races
     const there = this.#byAddress.get(access.address)
     if (there === undefined) this.#byAddress.set(access.address, [at])
@@ -82,9 +97,11 @@ export class Trace {
   }
 
   /** The events that an access may depend on, in their order. */
-  #earlier(access: Access): readonly number[] {
-    const list = this.#byAddress.get(access.address) ?? []
-    if (!access.late || this.#late.length === 0) return list
-    return [...new Set([...list, ...this.#late])].sort((a, b) => a - b)
+  #earlier({ address, late, tells }: Access): readonly number[] {
+    const list = this.#byAddress.get(address) ?? []
+    // Of a thread that is told something the last step is enough: the others come before that.
+    const told = tells.map(thread => this.#clocks[thread]?.[thread] ?? -1).filter(at => at >= 0)
+    const more = [...(late ? this.#late : []), ...this.#telling, ...told]
+    return more.length === 0 ? list : [...new Set([...list, ...more])].sort((a, b) => a - b)
   }
 }
