@@ -60,7 +60,7 @@ export function reportText(report: StressReport): string {
   for (const [name, { injected, survived }] of Object.entries(report.faults)) {
     faults.push([name, right(injected), `${survived} survived`])
   }
-  const { calls, callsPerSecond, seconds, rss } = report
+  const { calls, callsPerSecond, seconds, rss, leftByNode } = report
   return [
     `operations\n${operations.toString()}`,
     `faults\n${faults.toString()}`,
@@ -68,7 +68,9 @@ export function reportText(report: StressReport): string {
     ...wrongs(report),
     `${calls} calls in ${seconds} s (${callsPerSecond}/s), launcher ${report.launcher}; RSS ${rss.before} MB before, ${rss.after} MB after`,
     `leaked: ${report.leaks.length === 0 ? 'nothing' : report.leaks.join('; ')}`,
-    ...(report.leftByNode.length === 0 ? [] : [`left by Node itself: ${report.leftByNode.join(', ')}`]),
+    ...(leftByNode.length === 0
+      ? []
+      : [`left by Node itself: ${leftByNode.length} file descriptors: ${leftByNode.join(', ')}`]),
     `seed ${report.seed}; again: ${report.replay}`,
   ].join('\n\n')
 }
