@@ -11,7 +11,7 @@
  */
 import type { Run } from '../run.js'
 import type { Strategy } from './strategy.js'
-import { type Access, accessOf, Trace } from './trace.js'
+import { type Access, accessOf, Trace, tryThere } from './trace.js'
 
 interface Node {
   readonly enabled: readonly number[]
@@ -56,7 +56,7 @@ export class BoundedStrategy implements Strategy {
     for (;;) {
       const last = this.#path.at(-1)
       if (last === undefined) return false
-      const next = this.#cheapest(last, [...last.backtrack])
+      const next = this.#cheapest(last)
       if (next !== undefined) {
         last.chosen = next
         last.done.add(next)
@@ -66,9 +66,10 @@ export class BoundedStrategy implements Strategy {
     }
   }
 
-  #cheapest({ costs, spent, done }: Node, threads: readonly number[]): number | undefined {
+  /** Of what is left to be tried at a point, within the bound. */
+  #cheapest({ backtrack, costs, spent, done }: Node): number | undefined {
     const costOf = (thread: number) => costs.get(thread) ?? 0
-    return threads
+    return [...backtrack]
       .filter(thread => !done.has(thread) && spent + costOf(thread) <= this.#bound)
       .sort((a, b) => costOf(a) - costOf(b) || a - b)[0]
   }
@@ -119,17 +120,10 @@ export class BoundedStrategy implements Strategy {
   #tryBefore(event: number, thread: number): void {
     const { events } = this.#trace
     const mover = events[event]?.access.thread
-    this.#tryAt(event, thread)
+    tryThere(this.#path[event], thread)
     for (let at = event; at >= 0 && events[at]?.access.thread === mover; at -= 1) {
       const starts = events[at - 1]?.access.thread !== mover || events[at]?.access.late
-      if (starts) this.#tryAt(at, thread)
+      if (starts) tryThere(this.#path[at], thread)
     }
-  }
-
-  #tryAt(at: number, thread: number): void {
-    const node = this.#path[at]
-    if (node === undefined) return
-    if (node.enabled.includes(thread)) node.backtrack.add(thread)
-    else for (const other of node.enabled) node.backtrack.add(other)
   }
 }

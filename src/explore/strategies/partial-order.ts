@@ -8,7 +8,7 @@
  */
 import type { Run } from '../run.js'
 import type { Strategy } from './strategy.js'
-import { type Access, accessOf, depend, Trace } from './trace.js'
+import { type Access, accessOf, depend, Trace, tryThere } from './trace.js'
 
 interface Node {
   readonly enabled: readonly number[]
@@ -117,14 +117,9 @@ export class PartialOrderStrategy implements Strategy {
       prefix.push(at)
     }
     if (initials.some(thread => node.backtrack.has(thread))) return
-    this.#tryAt(first, initials.find(thread => node.enabled.includes(thread)) ?? -1)
-  }
-
-  /** Puts a thread down to be tried before an event, or all of them if it could not make a step there. */
-  #tryAt(at: number, thread: number): void {
-    const node = this.#path[at]
-    if (node === undefined) return
-    if (node.enabled.includes(thread)) node.backtrack.add(thread)
-    else for (const other of node.enabled) node.backtrack.add(other)
+    tryThere(
+      node,
+      initials.find(thread => node.enabled.includes(thread)),
+    )
   }
 }

@@ -105,3 +105,17 @@ export class Trace {
     return more.length === 0 ? list : [...new Set([...list, ...more])].sort((a, b) => a - b)
   }
 }
+
+/** A point of a schedule, and whoever is to be tried there. */
+interface Choice {
+  readonly enabled: readonly number[]
+  readonly backtrack: Set<number>
+}
+
+/** Puts a thread down to be tried at a point, or all of them if it could not make a step there. */
+export function tryThere(choice: Choice | undefined, thread: number | undefined): void {
+  if (choice === undefined) return
+  const { enabled, backtrack } = choice
+  if (thread !== undefined && enabled.includes(thread)) backtrack.add(thread)
+  else for (const other of enabled) backtrack.add(other)
+}
