@@ -588,78 +588,40 @@ const CODE: Readonly<Record<string, (word: number, value: number) => string>> = 
   waitAsync: (word, value) => `awaits(Atomics.waitAsync(words, ${word}, ${value}, 10), ${word})`,
 }
 
-type Program = readonly { readonly kind: string; readonly word: number; readonly value: number }[]
+type Program = readonly ReturnType<typeof step>[]
+
+const step = (kind: string, word: number, value: number) => ({ kind, word, value })
 
 /** Programs that have shown something: the threads, and how many times may run out early. */
 const FOUND: [Program[], number][] = [
   // The time of a wait that is awaited runs out before the notify, or behind it.
-  [
-    [
-      [{ kind: 'waitAsync', word: 0, value: 0 }],
-      [
-        { kind: 'store', word: 0, value: 1 },
-        { kind: 'notify', word: 0, value: 0 },
-      ],
-    ],
-    1,
-  ],
+  [[[step('waitAsync', 0, 0)], [step('store', 0, 1), step('notify', 0, 0)]], 1],
   // Which of two waits comes to its end first, by its time or by a notify.
-  [
-    [
-      [
-        { kind: 'waitAsync', word: 1, value: 0 },
-        { kind: 'waitAsync', word: 0, value: 0 },
-      ],
-      [{ kind: 'notify', word: 0, value: 0 }],
-    ],
-    1,
-  ],
+  [[[step('waitAsync', 1, 0), step('waitAsync', 0, 0)], [step('notify', 0, 0)]], 1],
   // A time runs out only behind what its thread does before.
   [
     [
-      [
-        { kind: 'waitAsync', word: 0, value: 0 },
-        { kind: 'store', word: 1, value: 0 },
-      ],
-      [
-        { kind: 'store', word: 0, value: 1 },
-        { kind: 'store', word: 1, value: 1 },
-      ],
-      [
-        { kind: 'add', word: 1, value: 0 },
-        { kind: 'notify', word: 0, value: 0 },
-      ],
+      [step('waitAsync', 0, 0), step('store', 1, 0)],
+      [step('store', 0, 1), step('store', 1, 1)],
+      [step('add', 1, 0), step('notify', 0, 0)],
     ],
     1,
   ],
   // Whoever is to go first sleeps there: somebody else has to.
   [
     [
-      [{ kind: 'load', word: 1, value: 0 }],
-      [
-        { kind: 'wait', word: 0, value: 0 },
-        { kind: 'store', word: 1, value: 1 },
-      ],
-      [
-        { kind: 'notify', word: 0, value: 0 },
-        { kind: 'load', word: 0, value: 0 },
-      ],
+      [step('load', 1, 0)],
+      [step('wait', 0, 0), step('store', 1, 1)],
+      [step('notify', 0, 0), step('load', 0, 0)],
     ],
     0,
   ],
   // A thread goes on when its time has run out: what it does from there on is a start of its own.
   [
     [
-      [
-        { kind: 'store', word: 1, value: 1 },
-        { kind: 'store', word: 1, value: 0 },
-      ],
-      [
-        { kind: 'wait', word: 1, value: 0 },
-        { kind: 'wait', word: 1, value: 0 },
-        { kind: 'store', word: 0, value: 0 },
-      ],
-      [{ kind: 'store', word: 0, value: 1 }],
+      [step('store', 1, 1), step('store', 1, 0)],
+      [step('wait', 1, 0), step('wait', 1, 0), step('store', 0, 0)],
+      [step('store', 0, 1)],
     ],
     1,
   ],

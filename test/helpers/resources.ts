@@ -55,3 +55,18 @@ export function alive(pid: number): boolean {
     return false
   }
 }
+
+/** Counts the turns of the event loop until it is stopped. */
+export function countTurns(): { readonly turn: number; stop(): void } {
+  let turn = 0
+  let next = setImmediate(function count() {
+    turn += 1
+    next = setImmediate(count)
+  })
+  return {
+    get turn() {
+      return turn
+    },
+    stop: () => clearImmediate(next),
+  }
+}

@@ -8,7 +8,7 @@ import { connect, type Socket } from 'node:net'
 import { test } from 'node:test'
 import { SystemCallClient, SystemCallServer } from '../../../src/applications/system-calls/index.js'
 import { boot } from '../../../src/index.js'
-import { eventually } from '../../helpers/resources.js'
+import { countTurns, eventually } from '../../helpers/resources.js'
 import { temporary } from '../../helpers/temporary.js'
 
 const openSockets = (): number =>
@@ -98,15 +98,10 @@ test('calls that take long, of many connections, take turns', async () => {
   const path = temporary('slow.sock')
   await new SystemCallServer(own).listen(path)
   const turns: number[] = []
-  let turn = 0
-  let counting = true
-  const count = (): void => {
-    turn += 1
-    if (counting) setImmediate(count)
-  }
+  const loop = countTurns()
   own.proc.define('/proc/slow', {
     read: () => {
-      turns.push(turn)
+      turns.push(loop.turn)
       const end = performance.now() + 11
       while (performance.now() < end);
       return ''
@@ -117,9 +112,8 @@ test('calls that take long, of many connections, take turns', async () => {
   )
   // All have been let in, and what makes calls has been loaded.
   await Promise.all(clients.map(client => client.call('modules')))
-  count()
   await Promise.all(clients.map(client => client.call('sysctl_read', '/proc/slow')))
-  counting = false
+  loop.stop()
   assert.equal(new Set(turns).size, 32)
   for (const client of clients) client.close()
   await own.shutdown()

@@ -26,7 +26,7 @@ import { LONGEST_ANSWER, LONGEST_REQUEST } from '../../../src/applications/syste
 import { DEFAULT_LIMITS } from '../../../src/applications/system-calls/server.js'
 import { boot } from '../../../src/index.js'
 import { moduleFolder, shared } from '../../helpers/modules.js'
-import { eventually, openFds } from '../../helpers/resources.js'
+import { countTurns, eventually, openFds } from '../../helpers/resources.js'
 import { startService } from '../../helpers/service.js'
 import { temporary, untilThere, write } from '../../helpers/temporary.js'
 
@@ -397,20 +397,14 @@ test('whoever says that nothing more will come still gets the answer', async () 
 test('large messages take turns: none keeps the event loop for long behind many others', async () => {
   const body = Buffer.from(`{"id":1,"call":"modules","args":[[${'{},'.repeat(20_000)}1]]}\n`)
   const turns: number[] = []
-  let turn = 0
-  let counting = true
-  const count = (): void => {
-    turn += 1
-    if (counting) setImmediate(count)
-  }
-  count()
+  const loop = countTurns()
   await Promise.all(
     Array.from({ length: 32 }, async () => {
       assert.match(await raw(body), /EPROTO: an argument is/)
-      turns.push(turn)
+      turns.push(loop.turn)
     }),
   )
-  counting = false
+  loop.stop()
   assert.ok(new Set(turns).size >= 16, `answers came in ${new Set(turns).size} turns`)
 })
 
