@@ -27,7 +27,7 @@ import {
 import { loadNative } from '../src/kernel/native-loading.js'
 import type { KhelperData, KhelperMessage } from '../src/kernel/supervisor.js'
 import { hasWork, isInThread, takeWork, tellFlushers } from '../src/kernel/workqueue.js'
-import { errno, loadLibc } from '../src/libc/index.js'
+import { errno, loadLibc, mallocTrim } from '../src/libc/index.js'
 
 /** Calls between two looks at what in-thread helpers have left to the event loop. */
 const CALLS_PER_TURN = 256
@@ -36,6 +36,11 @@ const EXIT_SHIFT = 8
 const WAKE_UP_MS = 0.05
 /** Short calls between two looks at how many are waiting. */
 const CALLS_PER_BACKLOG = 16
+/**
+ * Each thread that ends leaves some megabytes free in malloc's arenas, of which there are eight for each processor, and
+ * what a long-lived block lies behind stays there: so many threads after the last, one gives back what there is of it.
+ */
+const THREADS_PER_TRIM = 32
 
 const { buffer, khelper, serial, scratch, retireAfter } = workerData as KhelperData
 const memory = Memory.attach(buffer)
@@ -59,6 +64,7 @@ const completer = new Completer(memory)
 const posix = words[memory.control(Control.LAUNCHER)] === Launcher.POSIX_SPAWN
 const libcAndHandlers = loadNative(memory, RunState.STOPPED, () => {
   const libc = posix ? loadLibc() : undefined
+  if (libc !== undefined && serial % THREADS_PER_TRIM === 0) mallocTrim(libc.library)
   return { libc, handlers: binfmt(memory, completer, khelper as KhelperIndex, libc, scratch, tellThrown) }
 })
 if (libcAndHandlers === undefined) process.exit()

@@ -10,10 +10,13 @@ import { boot, type KhelperDeath } from '../../src/index.js'
 import { UMH_WAIT_PROC } from '../../src/kernel/constants.js'
 import { Khelper, type KhelperIndex, Memory } from '../../src/kernel/memory.js'
 import { errno } from '../../src/libc/index.js'
+import { leaveFree } from '../helpers/free-memory.js'
 import { eventually, mappings, openFds, threads, zombies } from '../helpers/resources.js'
 import { endlessHelper, inThreadHelper, write } from '../helpers/temporary.js'
 
 const ENDINGS = 200
+const MANY_KHELPERS = 40
+const FREE_BYTES = 256 * 2 ** 20
 
 test('khelpers that die again and again under load: every call ends, with its result or an error', async () => {
   const before = { fds: openFds(), threads: threads() }
@@ -228,4 +231,16 @@ test('khelpers that have ended leave nothing allocated by the FFI', async () => 
   // Externals that nobody frees are 6 KB or more for each.
   const each = Number(stdout) / ENDINGS / 1024
   assert.ok(each < 4, `${each} KiB for each khelper that has ended`)
+})
+
+test('memory that is free is given back to Linux when many khelpers have ended', async () => {
+  const freeLast = leaveFree(FREE_BYTES)
+  const before = process.memoryUsage.rss()
+  const exits = inThreadHelper('export default () => process.exit(3)')
+  await using kernel = boot({ khelpers: 1 })
+  for (let ended = 0; ended < MANY_KHELPERS; ended += 1) await kernel.run(exits, [], { reject: false })
+  await kernel.run('/bin/true')
+  const given = before - process.memoryUsage.rss()
+  assert.ok(given > FREE_BYTES / 2, `${given} bytes`)
+  freeLast()
 })
