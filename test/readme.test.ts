@@ -48,6 +48,8 @@ function runExamples(page: string): number {
       writeFileSync(file, portable(code))
       const { stdout, stderr, status } = spawnSync(process.execPath, [file], {
         cwd: own,
+        // What an example leaves for its reader to look at goes with this test.
+        env: { ...process.env, TMPDIR: own },
         encoding: 'utf8',
         timeout: 60_000,
       })
