@@ -47,8 +47,9 @@ export function registerStress(program: Command): void {
       'after',
       '\nOperations: completion/…, structure/…, umh/…, run/…, in-thread/…; faults: khelper-death, disable,\n' +
         'descriptors, fds, full-disk, clock, signals, sigchld. --only run takes all of run/….\n\n' +
+        'Ctrl-C ends it early, with its report; once more, at once.\n\n' +
         'Exit codes: 0 if nothing was wrong; 1 if something leaked, hung, or ended other than exactly once\n' +
-        'with a result that it may have.',
+        'with a result that it may have; 128 plus a signal’s number if nothing was, as far as it came.',
     )
     .action(async (options: StressOptions) => {
       const { stress } = await import('./stress.js')

@@ -3,6 +3,7 @@
  */
 import Table from 'cli-table3'
 import { BORDERLESS } from '../bench/table.js'
+import type { InterruptingSignal } from './interruption.js'
 import type { Problem } from './ledger.js'
 import type { FaultCount } from './runner.js'
 import type { SoakReport } from './soak.js'
@@ -16,6 +17,8 @@ export interface StressReport {
   readonly seed: number
   /** How to have the same plan again. */
   readonly replay: string
+  /** Where the plan was not to be over yet. */
+  readonly interruptedBy?: InterruptingSignal
   readonly launcher: string
   readonly seconds: number
   readonly steps: number
@@ -60,12 +63,13 @@ export function reportText(report: StressReport): string {
   for (const [name, { injected, survived }] of Object.entries(report.faults)) {
     faults.push([name, right(injected), `${survived} survived`])
   }
-  const { calls, callsPerSecond, seconds, rss, leftByNode } = report
+  const { calls, callsPerSecond, seconds, rss, leftByNode, interruptedBy } = report
   return [
     `operations\n${operations.toString()}`,
     `faults\n${faults.toString()}`,
     ...(report.soak === undefined ? [] : [soakTable(report.soak)]),
     ...wrongs(report),
+    ...(interruptedBy === undefined ? [] : [`interrupted by ${interruptedBy}`]),
     `${calls} calls in ${seconds} s (${callsPerSecond}/s), launcher ${report.launcher}; RSS ${rss.before} MB before, ${rss.after} MB after`,
     `leaked: ${report.leaks.length === 0 ? 'nothing' : report.leaks.join('; ')}`,
     ...(leftByNode.length === 0

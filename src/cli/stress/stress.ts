@@ -7,10 +7,12 @@ import { once } from 'node:events'
 import { stat } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
 import { type BootOptions, boot, type Kernel } from '../../index.js'
+import { shellExitCode } from '../exit-codes.js'
 import { UsageError } from '../usage-error.js'
 import { LONGEST_MS, type StressContext } from './context.js'
 import { FAULTS } from './faults/index.js'
 import { Fixtures } from './fixtures.js'
+import { Interruption } from './interruption.js'
 import { Ledger } from './ledger.js'
 import { OPERATIONS } from './operations/index.js'
 import { type Kind, plan, selected } from './plan.js'
@@ -57,11 +59,13 @@ export async function stress(options: StressOptions): Promise<number> {
     throw new UsageError('--only and --skip leave nothing to do; khelper stress --help lists what there is')
   }
   const seed = options.seed ?? Math.floor(performance.timeOrigin + performance.now()) % 2 ** 32
+  using interruption = new Interruption()
   if (!options.json) console.log(`seed ${seed}`)
-  const stressed = new Stress(options, seed)
+  const stressed = new Stress(options, seed, interruption)
   const report = await stressed.run(operations, faults)
   console.log(options.json ? JSON.stringify(report, null, 2) : `\n${reportText(report)}`)
-  return failed(report) ? 1 : 0
+  if (failed(report)) return 1
+  return interruption.by === undefined ? 0 : shellExitCode({ exitCode: null, signalCode: interruption.by })
 }
 
 function kinds<Some extends Kind>(all: readonly Some[], { only, skip = [] }: StressOptions): Some[] {
@@ -92,14 +96,16 @@ function replay(
 class Stress {
   readonly #options: StressOptions
   readonly #seed: number
+  readonly #interruption: Interruption
   readonly #ledger = new Ledger()
   /** When all threads had come up. */
   #began = 0
   #hang: readonly string[] = []
 
-  constructor(options: StressOptions, seed: number) {
+  constructor(options: StressOptions, seed: number, interruption: Interruption) {
     this.#options = options
     this.#seed = seed
+    this.#interruption = interruption
   }
 
   async run(
@@ -130,7 +136,8 @@ class Stress {
     const progress = new StressProgress(process.stderr.isTTY === true && json !== true)
     const look = setInterval(() => this.#look(kernel, runner, progress), LOOK_MS)
     const wholePlan = plan(this.#seed, operations, faults)
-    const over = () => this.#share(runner.steps) >= 1 || this.#hang.length > 0
+    const over = () =>
+      this.#share(runner.steps) >= 1 || this.#hang.length > 0 || this.#interruption.by !== undefined
     await Promise.race([runner.run(wholePlan, over), this.#hung()])
     const seconds = (performance.now() - this.#began) / 1000
     soak?.stop()
@@ -150,6 +157,7 @@ class Stress {
     return {
       seed: this.#seed,
       replay: again(runner.steps),
+      ...(this.#interruption.by && { interruptedBy: this.#interruption.by }),
       launcher: kernel.launcher.name,
       seconds: Math.round(seconds * 10) / 10,
       steps: runner.steps,

@@ -1,9 +1,13 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { mkdirSync, readdirSync } from 'node:fs'
+import { text } from 'node:stream/consumers'
 import { test } from 'node:test'
 import { FAULTS } from '../../../src/cli/stress/faults/index.js'
 import { OPERATIONS } from '../../../src/cli/stress/operations/index.js'
 import type { StressReport } from '../../../src/cli/stress/report.js'
-import { khelper } from '../../helpers/command.js'
+import { khelper, startKhelper } from '../../helpers/command.js'
+import { temporary } from '../../helpers/temporary.js'
 
 /** Twice the pack of operations and of faults. */
 const STEPS = '600'
@@ -49,6 +53,30 @@ test('khelper stress: --seconds ends it', () => {
   assert.equal(status, 0)
   assert.ok((JSON.parse(stdout) as StressReport).calls > 0)
 })
+
+for (const [signal, exitCode] of [
+  ['SIGINT', 130],
+  ['SIGTERM', 143],
+] as const) {
+  test(`khelper stress: ${signal} ends it early, with its report and without its files`, async () => {
+    const TMPDIR = temporary(`tmp-${signal}`)
+    mkdirSync(TMPDIR)
+    const stress = startKhelper(['stress', '--seed', '6', '--seconds', '600'], {
+      env: { ...process.env, TMPDIR },
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
+    assert.ok(stress.stdout !== null)
+    const exited = once(stress, 'exit')
+    await once(stress.stdout, 'readable')
+    stress.kill(signal)
+    assert.match(
+      await text(stress.stdout),
+      new RegExp(`^seed 6\n[^]*interrupted by ${signal}\n[^]*leaked: nothing`),
+    )
+    assert.deepEqual(await exited, [exitCode, null])
+    assert.deepEqual(readdirSync(TMPDIR), [])
+  })
+}
 
 for (const [situation, args, message] of [
   ['a kind that does not exist', ['--only', 'nonsense'], /no operation and no fault is called nonsense/],
