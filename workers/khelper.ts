@@ -27,11 +27,10 @@ import {
 import { loadNative } from '../src/kernel/native-loading.js'
 import type { KhelperData, KhelperMessage } from '../src/kernel/supervisor.js'
 import { hasWork, isInThread, takeWork, tellFlushers } from '../src/kernel/workqueue.js'
-import { errno, loadLibc, mallocTrim } from '../src/libc/index.js'
+import { errno, loadLibc, mallocTrim, waitStatusOf } from '../src/libc/index.js'
 
 /** Calls between two looks at what in-thread helpers have left to the event loop. */
 const CALLS_PER_TURN = 256
-const EXIT_SHIFT = 8
 /** About what it takes to wake a sleeping thread. */
 const WAKE_UP_MS = 0.05
 /** Short calls between two looks at how many are waiting. */
@@ -91,7 +90,7 @@ process.on('exit', code => {
     isInThread(memory, slot) &&
     Atomics.compareExchange(words, row + Khelper.CURRENT, current, 0) === current
   ) {
-    completer.umhComplete(slot, (code & 0xff) << EXIT_SHIFT)
+    completer.umhComplete(slot, waitStatusOf(code))
   }
   Atomics.store(words, row + Khelper.STATE, dead)
 })

@@ -2,7 +2,6 @@
  * What a child's launch needs to be told at the moment of the call, because the launch itself comes later.
  */
 import { statSync } from 'node:fs'
-import { constants } from 'node:os'
 
 /** Characters of which the system may not take as many: what comes of it, Node finds out before `spawn` returns. */
 const LONGEST_STRING = 30_000
@@ -22,13 +21,6 @@ export function mayBeTooLong(...lists: readonly (readonly string[])[]): boolean 
 
 /** As glibc has it where there is no PATH. */
 const DEFAULT_PATH = '/bin:/usr/bin'
-
-const signalNames = new Map<number, string>()
-for (const [name, number] of Object.entries(constants.signals)) {
-  if (!signalNames.has(number)) signalNames.set(number, name)
-}
-
-export const signalName = (signal: number): string => signalNames.get(signal) ?? `SIG${signal}`
 
 export const childEnvironment = (pairs: readonly string[] | undefined): readonly string[] =>
   pairs ?? Object.entries(process.env).map(([key, value]) => `${key}=${value}`)

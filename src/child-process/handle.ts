@@ -10,15 +10,8 @@ import type { CallSpec, StdioEntry } from '../kernel/call-spec.js'
 import type { Kernel } from '../kernel/kernel.js'
 import { SlotFlag, Stdio } from '../kernel/memory.js'
 import type { ProcessCall } from '../kernel/process-call.js'
-import { errno } from '../libc/index.js'
-import {
-  childEnvironment,
-  childSearchPath,
-  isFile,
-  mayBeTooLong,
-  signalName,
-  workingDirectory,
-} from './child-spec.js'
+import { errno, exitStatus, signalName, terminationSignal } from '../libc/index.js'
+import { childEnvironment, childSearchPath, isFile, mayBeTooLong, workingDirectory } from './child-spec.js'
 import { dropInKernel } from './default-kernel.js'
 import { type ChildDescriptors, openDescriptors } from './descriptors.js'
 import {
@@ -31,9 +24,6 @@ import {
 } from './node-internals.js'
 
 const STDIO_COUNT = 3
-const EXIT_SHIFT = 8
-const STATUS_MASK = 0xff
-const SIGNAL_MASK = 0x7f
 /** Launches that are under way: a process that ends takes the time to see them through, as Node's fork has. */
 const launching = new Set<ProcessCall>()
 process.prependListener('exit', () => {
@@ -152,10 +142,10 @@ export class HelperHandle implements NativeProcess {
 
   #exit(retval: number): void {
     this.#exited = true
-    const signal = retval > 0 ? retval & SIGNAL_MASK : 0
+    const signal = retval > 0 ? terminationSignal(retval) : 0
     if (retval < 0) this.onexit(retval, '')
     else if (signal !== 0) this.onexit(0, signalName(signal))
-    else this.onexit((retval >> EXIT_SHIFT) & STATUS_MASK, '')
+    else this.onexit(exitStatus(retval), '')
   }
 
   /** Undefined while the launch is under way: Node reads it at once, and must not wait. See `launchedPid`. */

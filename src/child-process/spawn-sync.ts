@@ -5,14 +5,11 @@ import { constants } from 'node:os'
 import type { CallSpec, StdioEntry } from '../kernel/call-spec.js'
 import type { Kernel } from '../kernel/kernel.js'
 import { SlotFlag, Stdio } from '../kernel/memory.js'
-import { errno } from '../libc/index.js'
-import { childEnvironment, childSearchPath, isFile, signalName, workingDirectory } from './child-spec.js'
+import { errno, exitStatus, signalName, terminationSignal } from '../libc/index.js'
+import { childEnvironment, childSearchPath, isFile, workingDirectory } from './child-spec.js'
 import { dropInKernel } from './default-kernel.js'
 
 const STDIO_COUNT = 3
-const EXIT_SHIFT = 8
-const STATUS_MASK = 0xff
-const SIGNAL_MASK = 0x7f
 
 type SyncStdio =
   | { readonly type: 'ignore' }
@@ -79,14 +76,14 @@ function result(kernel: Kernel, request: SyncRequest, input: Uint8Array | undefi
   const { retval, pid, timedOut, outputTruncated, captured } = outcome
   if (retval < 0) return failed(retval)
   const streams = [null, captured.stdout, captured.stderr]
-  const signal = retval & SIGNAL_MASK
+  const signal = terminationSignal(retval)
   const output = stdio.map((entry, index) => (entry.type === 'pipe' ? (streams[index] ?? null) : null))
   const length = captured.stdout.byteLength + captured.stderr.byteLength
   const overflow = outputTruncated || (maxBuffer > 0 && length > maxBuffer)
   const error = timedOut ? -errno('ETIMEDOUT') : overflow ? -errno('ENOBUFS') : undefined
   return {
     pid,
-    status: signal === 0 ? (retval >> EXIT_SHIFT) & STATUS_MASK : null,
+    status: signal === 0 ? exitStatus(retval) : null,
     signal: signal === 0 ? null : signalName(signal),
     output,
     ...(error !== undefined && { error }),

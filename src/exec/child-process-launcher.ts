@@ -29,12 +29,11 @@ import {
 } from '../kernel/memory.js'
 import { findProgram } from '../kernel/path-search.js'
 import { tellFlushers } from '../kernel/workqueue.js'
-import { errno, errnoOf } from '../libc/index.js'
+import { errno, errnoOf, waitStatusOf } from '../libc/index.js'
 import { closeStdioFile, openStdioFile } from './stdio.js'
 import { type StringPayload, StringPayloadReader } from './string-payload.js'
 
 const STDIO_COUNT = 3
-const EXIT_SHIFT = 8
 const PRIVATE = 0o600
 const ELF = Buffer.from('\x7fELF', 'latin1')
 /** There where more than ELF and #! may be executed (binfmt_misc). */
@@ -251,7 +250,7 @@ function signalGroup(child: ChildProcess, signal: number): void {
 
 /** As wait4(2) has it. Whether a core was dumped Node does not tell. */
 function waitStatus(code: number | null, signal: NodeJS.Signals | null): number {
-  return signal === null ? (code ?? 0) << EXIT_SHIFT : constants.signals[signal]
+  return signal === null ? waitStatusOf(code ?? 0) : constants.signals[signal]
 }
 
 /**

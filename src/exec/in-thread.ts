@@ -23,7 +23,7 @@ import {
   Stdio,
   Step,
 } from '../kernel/memory.js'
-import { type ErrnoName, errno, type Libc } from '../libc/index.js'
+import { type ErrnoName, errno, type Libc, waitStatusOf } from '../libc/index.js'
 import { CallTimes } from './call-times.js'
 import { InternedCache } from './payload-cursor.js'
 import { StringPayloadReader } from './string-payload.js'
@@ -31,7 +31,6 @@ import { StringPayloadReader } from './string-payload.js'
 const STDERR = 2
 const CAPTURED_STDERR = 1
 const EXIT_FAILURE = 1
-const EXIT_SHIFT = 8
 const LARGEST_STATUS = 255
 const SIGTERM = 15
 
@@ -212,7 +211,7 @@ export class InThreadHelpers {
   #exit(slot: SlotIndex | undefined, status: unknown): void {
     if (this.#closed) this.#awaitTermination()
     if (status === undefined) this.#end(slot, 0)
-    else if (isExitStatus(status)) this.#end(slot, status << EXIT_SHIFT)
+    else if (isExitStatus(status)) this.#end(slot, waitStatusOf(status))
     else
       this.#thrown(
         slot,
@@ -225,7 +224,7 @@ export class InThreadHelpers {
     if (slot !== undefined) this.#tell(slot, `${inspect(error)}\n`)
     // One call at a time: it is the last that has thrown.
     if (this.#last !== undefined) this.#tellThrown(error, this.#last.url)
-    this.#end(slot, EXIT_FAILURE << EXIT_SHIFT)
+    this.#end(slot, waitStatusOf(EXIT_FAILURE))
   }
 
   #end(slot: SlotIndex | undefined, status: number): void {

@@ -10,7 +10,7 @@ import { closeSync, existsSync, openSync } from 'node:fs'
 import { devNull } from 'node:os'
 import { type ResourceLimits, Worker } from 'node:worker_threads'
 import { Doorbell } from '../atomics-sync/index.js'
-import { asFd, errno, type Libc } from '../libc/index.js'
+import { asFd, errno, type Libc, waitStatusOf } from '../libc/index.js'
 import type { Completer } from './complete.js'
 import { ONE } from './event-counter.js'
 import {
@@ -121,7 +121,6 @@ const IMPORT_MS = 250
 const THREAD_DESCRIPTORS = 12
 const SIGKILL = 9
 const SIGABRT = 6
-const EXIT_SHIFT = 8
 const THREADS_IN_PROC = existsSync('/proc/self/task')
 
 interface Thread {
@@ -681,7 +680,7 @@ function inThreadStatus({ killedBy, error }: Thread, code: number | undefined): 
   if (killedBy !== undefined) return killedBy
   // A thread that exits by itself has told its status: this one ran out of memory.
   if (code === undefined || error?.code === 'ERR_WORKER_OUT_OF_MEMORY') return SIGABRT
-  return (error === undefined ? code & 0xff : 1) << EXIT_SHIFT
+  return waitStatusOf(error === undefined ? code : 1)
 }
 
 function causeOfDeath(

@@ -8,10 +8,9 @@
  */
 import { isSystemError, SystemError } from '../../kernel/errors.js'
 import { errnoName, knownName } from '../../libc/errno.js'
+import { exitStatus, terminationSignal } from '../../libc/wait-status.js'
 
 const EXIT_FAILURE = 1
-const EXIT_SHIFT = 8
-const SIGNAL_BITS = 0x7f
 
 const KERN_ERR = 3
 const KERN_WARNING = 4
@@ -53,8 +52,8 @@ export const statusOfUnreachable = (error: unknown): number =>
 
 /** What the default modprobe has met, by its wait status; `undefined` if it could tell that itself, or was killed. */
 export function unreachable(waitStatus: number): SystemError | undefined {
-  const status = waitStatus >> EXIT_SHIFT
+  const status = exitStatus(waitStatus)
   const code = knownName(errnoName(-status))
-  if (code === undefined || status === EXIT_FAILURE || (waitStatus & SIGNAL_BITS) !== 0) return undefined
+  if (code === undefined || status === EXIT_FAILURE || terminationSignal(waitStatus) !== 0) return undefined
   return new SystemError(code, 'the service could not be reached over the socket for its helpers')
 }

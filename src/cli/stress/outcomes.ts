@@ -1,23 +1,16 @@
 /**
  * What calls end with, in words, and what faults may make of them.
  */
-import { constants } from 'node:os'
 import type { RunResult } from '../../index.js'
-import { errnoName } from '../../libc/index.js'
+import { errnoName, exitStatus, signalName, terminationSignal } from '../../libc/index.js'
 import type { StressContext } from './context.js'
 import type { Moment } from './weather.js'
-
-const EXIT_SHIFT = 8
-const SIGNAL_MASK = 0x7f
-
-const signalName = (signal: number): string =>
-  Object.entries(constants.signals).find(([, number]) => number === signal)?.[0] ?? `signal ${signal}`
 
 /** 0, -errno or a raw wait status. */
 export function retvalOutcome(retval: number): string {
   if (retval < 0) return `-${errnoName(retval)}`
-  const signal = retval & SIGNAL_MASK
-  return signal === 0 ? `exit ${retval >> EXIT_SHIFT}` : signalName(signal)
+  const signal = terminationSignal(retval)
+  return signal === 0 ? `exit ${exitStatus(retval)}` : signalName(signal)
 }
 
 export function runOutcome(result: RunResult<string | Buffer>): string {

@@ -3,9 +3,10 @@
  */
 import { execFileSync } from 'node:child_process'
 import { createReadStream, openSync } from 'node:fs'
-import { availableParallelism, constants } from 'node:os'
+import { availableParallelism } from 'node:os'
 import type { Readable } from 'node:stream'
 import { boot } from '../../index.js'
+import { shellExitCode } from '../exit-codes.js'
 import { fileProblem, UsageError } from '../usage-error.js'
 import { CommandBuilder } from './commands.js'
 import { itemReader, type Separation } from './items.js'
@@ -168,6 +169,6 @@ function argMax(wanted: number | undefined): number {
 
 /** Ends as somebody who was killed by the signal: whoever started us sees it. */
 function dieOf(signal: NodeJS.Signals): void {
-  process.exitCode = 128 + constants.signals[signal]
+  process.exitCode = shellExitCode({ exitCode: null, signalCode: signal })
   process.once('exit', () => process.kill(process.pid, signal))
 }

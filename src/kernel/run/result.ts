@@ -1,22 +1,13 @@
 /**
  * From what is left in a descriptor to the result, or to the error that carries it.
  */
-import { constants } from 'node:os'
-import { errno, errnoName } from '../../libc/index.js'
+import { errno, errnoName, exitStatus, signalName, terminationSignal } from '../../libc/index.js'
 import type { Captured } from '../captured.js'
 import { UMH_WAIT_PROC } from '../constants.js'
 import { HelperError, type HelperErrorDetails, launchMessage, syscallOf } from '../errors.js'
 import { type Memory, Slot, SlotFlag, type SlotIndex, Step } from '../memory.js'
 import type { RunArguments } from './arguments.js'
 import type { RunResult, Rusage } from './types.js'
-
-const EXIT_SHIFT = 8
-const SIGNAL_MASK = 0x7f
-
-const signalNames = new Map<number, NodeJS.Signals>()
-for (const [name, number] of Object.entries(constants.signals)) {
-  if (!signalNames.has(number)) signalNames.set(number, name as NodeJS.Signals)
-}
 
 /** What the descriptor says of an ended call, beyond its captured output. */
 export interface Outcome {
@@ -80,13 +71,13 @@ export function makeResult(
   const withdrawn = outcome.retval === -errno('ECANCELED') && withdrawnBy !== undefined
   const retval = withdrawn ? withdrawnBy : outcome.retval
   const ran = retval >= 0 && waited
-  const signal = ran ? retval & SIGNAL_MASK : 0
+  const signal = ran ? terminationSignal(retval) : 0
   const decode = (bytes: Buffer): string | Buffer =>
     args.encoding === 'buffer' ? bytes : bytes.toString(args.encoding)
   return {
     retval,
-    exitCode: ran && signal === 0 ? retval >> EXIT_SHIFT : null,
-    signalCode: signal === 0 ? null : (signalNames.get(signal) ?? (`SIG${signal}` as NodeJS.Signals)),
+    exitCode: ran && signal === 0 ? exitStatus(retval) : null,
+    signalCode: signal === 0 ? null : signalName(signal),
     stdout: decode(captured.stdout),
     stderr: decode(captured.stderr),
     pid: outcome.pid,

@@ -9,10 +9,9 @@ import { spawn } from 'node:child_process'
 import { UMH_WAIT_PROC } from '../../../kernel/constants.js'
 import type { Kernel } from '../../../kernel/kernel.js'
 import { errnoName } from '../../../libc/errno.js'
+import { exitStatus, signalName, terminationSignal } from '../../../libc/wait-status.js'
 
 const SHELL = '/bin/sh'
-const SIGNAL_BITS = 0x7f
-const EXIT_SHIFT = 8
 
 /** The commands that are under way, the outermost first: `install:NAME` or `remove:NAME`, with a blank between. */
 const UNDER_WAY = 'KHELPER_MODPROBE_COMMANDS'
@@ -63,6 +62,6 @@ export const runAsHelper =
     const retval = await kernel.callUsermodehelper(SHELL, argv, [...envp, ...variables], UMH_WAIT_PROC)
     if (retval === 0) return undefined
     if (retval < 0) return errnoName(retval)
-    const signal = retval & SIGNAL_BITS
-    return signal > 0 ? `signal ${signal}` : String(retval >> EXIT_SHIFT)
+    const signal = terminationSignal(retval)
+    return signal > 0 ? signalName(signal) : String(exitStatus(retval))
   }
