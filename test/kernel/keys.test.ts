@@ -2,13 +2,14 @@
  * Secrets for helpers: a real session keyring and a private folder, and nowhere else.
  */
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs'
 import { arch } from 'node:process'
 import { test } from 'node:test'
-import { inspect } from 'node:util'
+import { inspect, promisify } from 'node:util'
 import { boot, GFP_ATOMIC, Keyring, UMH_NO_WAIT, UMH_WAIT_EXEC, UMH_WAIT_PROC } from '../../src/index.js'
+import { NAMESPACES, withoutNamespaces } from '../helpers/namespaces.js'
 import { eventually } from '../helpers/resources.js'
 
 const INDEX = new URL('../../src/index.js', import.meta.url).href
@@ -135,6 +136,28 @@ test('secrets that are removed under a helper: it is refused, its khelper goes o
   await kernel.shutdown()
   assert.equal(deaths, 0)
   assert.deepEqual(new Set(left()), before)
+})
+
+test('a place for secrets that is full: ENOSPC, nothing left, and nothing of the secrets in the error', {
+  skip: withoutNamespaces,
+}, async () => {
+  const service = `
+    import { readdirSync } from 'node:fs'
+    import { boot, Keyring } from '${INDEX}'
+    const kernel = boot({ khelpers: 1 })
+    const run = keys => kernel.run('sh', ['-c', 'wc -c <$CREDENTIALS_DIRECTORY/token'], { keys })
+    const error = await run(new Keyring({ before: 'fits', token: '${SECRET}'.repeat(1000) })).catch(error => error)
+    const left = readdirSync('/dev/shm').flatMap(folder => readdirSync('/dev/shm/' + folder))
+    const told = JSON.stringify([error, error.message, error.stack]).includes('${SECRET}')
+    const { stdout } = await run(new Keyring({ token: '${SECRET}' }))
+    await kernel.shutdown()
+    console.log(JSON.stringify([error.code, left, told, Number(stdout), readdirSync('/dev/shm')]))`
+  const mount = 'mount -t tmpfs -o size=16k none /dev/shm && exec "$@"'
+  const { stdout } = await promisify(execFile)('unshare', [
+    ...NAMESPACES,
+    ...['sh', '-c', mount, 'sh', process.execPath, '--input-type=module', '--eval', service],
+  ])
+  assert.deepEqual(JSON.parse(stdout), ['ENOSPC', [], false, SECRET.length, []])
 })
 
 test('a shutdown, and the end of the process, leave nothing', async () => {

@@ -3,6 +3,7 @@
  */
 import type { Kernel } from '../../index.js'
 import type { Fixtures } from './fixtures.js'
+import type { FullDisk } from './full-disk.js'
 import type { Ledger } from './ledger.js'
 import type { Kind } from './plan.js'
 import type { Random } from './random.js'
@@ -15,6 +16,8 @@ export interface StressContext {
   readonly weather: Weather
   readonly threads: StressThreads
   readonly files: Fixtures
+  /** Undefined where one may not mount. */
+  readonly fullDisk: FullDisk | undefined
 }
 
 /** One thing done, with the calls that it makes entered in the ledger. */

@@ -20,10 +20,13 @@ export class Fixtures {
   /** Written to by many helpers. */
   readonly shared = join(this.#folder, 'shared')
   readonly folder = join(this.#folder, 'folder')
+  /** Empty. */
+  readonly mountPoint = join(this.#folder, 'disk')
   #names = 0
 
   constructor() {
     mkdirSync(this.folder)
+    mkdirSync(this.mountPoint)
     mkdirSync(this.#temporary)
     writeFileSync(this.plain, '#!/bin/sh\nexit 0\n', { mode: 0o644 })
     writeFileSync(this.nonsense, '\0nothing that can be run', { mode: 0o755 })

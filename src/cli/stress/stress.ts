@@ -12,6 +12,7 @@ import { UsageError } from '../usage-error.js'
 import { LONGEST_MS, type StressContext } from './context.js'
 import { FAULTS } from './faults/index.js'
 import { Fixtures } from './fixtures.js'
+import { FullDisk } from './full-disk.js'
 import { Interruption } from './interruption.js'
 import { Ledger } from './ledger.js'
 import { OPERATIONS } from './operations/index.js'
@@ -126,7 +127,8 @@ class Stress {
       resourceLimits: { maxOldGenerationSizeMb: HEAP_MEGABYTES },
     })
     const threads = new StressThreads(kernel, THREADS, what => ledger.wrong('thread', -1, what))
-    const context: StressContext = { kernel, ledger, threads, files, weather: new Weather() }
+    const fullDisk = await FullDisk.mount(files.mountPoint)
+    const context: StressContext = { kernel, ledger, threads, files, fullDisk, weather: new Weather() }
     const again = (steps: number) => replay(this.#options, this.#seed, steps)
     const watchdog = new Watchdog(kernel.handle.memory, LONGEST_MS, again(this.#options.count ?? 2 ** 31))
     await Promise.all([kernel.ready, threads.ready()])
@@ -148,6 +150,7 @@ class Stress {
     if (this.#hang.length === 0 && leaks.length === 0) {
       await threads.stop()
       await kernel.shutdown()
+      await fullDisk?.unmount()
       leaks.push(...files.left().map(path => `the temporary file ${path}`))
       leaks.push(...(await settled(() => leaked(before, resources()), LONGEST_MS)))
     } else if (this.#hang.length === 0) this.#hang = slotStates(kernel.handle.memory)

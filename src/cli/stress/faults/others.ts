@@ -13,7 +13,10 @@ const STATE_AT_LEAST_MS = 5_000
 
 const sleep = (ms: number) => new Promise(resolve => setTimeout(resolve, ms))
 
-/** Standard output is a file on a disk that is full: the helper hears of it, and nobody else. */
+/**
+ * Standard output is a file on a disk that is full: the helper hears of it, or is not started where not even the file can
+ * be made. Where one may not mount, a device does for the disk.
+ */
 export const fullDisk: Fault = {
   name: 'full-disk',
   weight: 1,
@@ -21,12 +24,13 @@ export const fullDisk: Fault = {
     const calls = Array.from({ length: random.between(1, 8) }, async () => {
       const moment = context.weather.now
       const entry = context.ledger.begin('fault/full-disk', step)
+      const [file, expected] = random.pick(fullFiles(context))
       try {
         const result = await context.kernel.run('sh', ['-c', 'echo x 2>/dev/null || exit 28'], {
-          stdout: { file: existsSync(FULL) ? FULL : '/dev/null' },
+          stdout: { file },
           reject: false,
         })
-        entry.ended(runOutcome(result), allowed(context, moment, existsSync(FULL) ? 'exit 28' : 'exit 0'))
+        entry.ended(runOutcome(result), allowed(context, moment, expected))
       } catch (error) {
         entry.ended(errorOutcome(error), allowed(context, moment))
       }
@@ -34,6 +38,17 @@ export const fullDisk: Fault = {
     await Promise.all(calls)
   },
 }
+
+type FullFile = readonly [file: string, outcome: string]
+
+/** Files, and what writing to them comes to. */
+const fullFiles = ({ fullDisk }: StressContext): readonly [FullFile, ...FullFile[]] =>
+  fullDisk === undefined
+    ? [existsSync(FULL) ? [FULL, 'exit 28'] : ['/dev/null', 'exit 0']]
+    : [
+        [fullDisk.file, 'exit 28'],
+        [fullDisk.newFile, '-ENOSPC'],
+      ]
 
 /** The wall clock jumps back and forth by days: timeouts go by another. */
 export const clock: Fault = {
