@@ -1,18 +1,21 @@
 /**
  * Loads modules as coroutines, with all that they import; what is not JavaScript source stays what it is.
  */
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readFileSync, statSync } from 'node:fs'
 import { createRequire, SourceMap } from 'node:module'
-import { basename, extname } from 'node:path'
+import { basename, dirname } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { compileFunction } from 'node:vm'
 import { REPLACED, type Runtime } from './runtime.js'
 import { type Parsed, parseSource, transformModule, UnsupportedCode } from './transform.js'
+import { isTypeScript, type JavaScript, toJavaScript } from './typescript.js'
 
 type Exports = Record<string, unknown>
 
 /** Files that are loaded as they are: there is no shared memory in them. */
 const BUILT_IN = /^(node|data):/
+/** What bundlers and test runners try behind a path that names no file. */
+const ENDINGS = ['.ts', '.js', '.mts', '.mjs', '/index.ts', '/index.js']
 
 export interface Loader {
   /** Everything is parsed, and can be instantiated any number of times. */
@@ -21,6 +24,8 @@ export interface Loader {
 
 interface Unit {
   readonly parsed: Parsed
+  /** The source map of what was parsed. */
+  readonly map: string | undefined
   readonly resolved: ReadonlyMap<string, string>
   compiled: ((...args: unknown[]) => void) | undefined
 }
@@ -28,7 +33,7 @@ interface Unit {
 /**
  * Reads a module and what it imports.
  * @param entry the `file:` URL of a module, or source text with the URL that stands for it
- * @throws UnsupportedCode for what cannot be explored, SyntaxError
+ * @throws UnsupportedCode for what cannot be explored, SyntaxError, ERR_MODULE_NOT_FOUND
  */
 export async function loadModules(entry: {
   readonly url: string
@@ -44,16 +49,18 @@ export async function loadModules(entry: {
       return
     }
     const file = fileURLToPath(url)
-    const parsed = parseSource(source ?? (await readSource(file)), file)
+    const { code, map } = source === undefined ? await readSource(file) : { code: source, map: undefined }
+    const parsed = parseSource(code, file)
     for (const name of parsed.accessors) accessors.add(name)
-    const resolved = new Map(parsed.imports.map(name => [name, resolve(name, url)] as const))
-    units.set(url, { parsed, resolved, compiled: undefined })
+    const importer = source === undefined ? file : `options.modules, from ${dirname(file)}`
+    const resolved = new Map(parsed.imports.map(name => [name, resolve(name, url, importer)] as const))
+    units.set(url, { parsed, map, resolved, compiled: undefined })
     for (const next of resolved.values()) await add(next)
   }
   await add(entry.url, entry.source)
   for (const unit of units.values()) {
-    const { parsed } = unit
-    const code = transformModule(parsed, accessors, placeOf(parsed.file))
+    const { parsed, map } = unit
+    const code = transformModule(parsed, accessors, placeOf(parsed.file, map))
     unit.compiled = compileFunction(code, ['$', '$import', '$export', ...REPLACED], {
       filename: parsed.file,
     }) as (...args: unknown[]) => void
@@ -89,47 +96,54 @@ export async function loadModules(entry: {
   }
 }
 
-async function readSource(file: string): Promise<string> {
+async function readSource(file: string): Promise<JavaScript> {
   const text = readFileSync(file, 'utf8')
-  if (!/^\.[cm]?ts$/.test(extname(file))) return text
-  // A test runner that runs TypeScript brings esbuild along.
-  const name = 'esbuild'
-  const esbuild = (await import(createRequire(file).resolve(name)).catch(() => undefined)) as
-    | { transform(text: string, options: object): Promise<{ readonly code: string }> }
-    | undefined
-  if (esbuild === undefined) {
-    throw new UnsupportedCode(`${file} is TypeScript: install esbuild, or name the compiled file`)
-  }
-  return (await esbuild.transform(text, { loader: 'ts', format: 'esm', target: 'es2022' })).code
+  if (isTypeScript(file)) return toJavaScript(text, file)
+  const mapFile = `${file}.map`
+  return { code: text, map: existsSync(mapFile) ? readFileSync(mapFile, 'utf8') : undefined }
 }
 
-function resolve(name: string, from: string): string {
+const isFile = (url: URL): boolean => statSync(url, { throwIfNoEntry: false })?.isFile() ?? false
+
+/** @param importer in words */
+function resolve(name: string, from: string, importer: string): string {
   if (BUILT_IN.test(name)) return name
-  if (/^(\.|\/|file:)/.test(name)) {
-    const url = new URL(name, from)
-    // TypeScript names the file that its compiler will write.
-    if (!existsSync(url) && url.pathname.endsWith('.js')) {
-      const source = new URL(url.href.replace(/\.js$/, '.ts'))
-      if (existsSync(source)) return source.href
-    }
-    return url.href
-  }
+  const found = /^(\.|\/|file:)/.test(name) ? filePath(new URL(name, from)) : packagePath(name, from)
+  if (found !== undefined) return found
+  throw Object.assign(new Error(`Cannot find ${name}, imported by ${importer}`), {
+    code: 'ERR_MODULE_NOT_FOUND',
+  })
+}
+
+function filePath(url: URL): string | undefined {
+  // TypeScript names the file that its compiler will write.
+  const source = new URL(url.href.replace(/\.([cm]?)js$/, '.$1ts'))
+  return [url, source, ...ENDINGS.map(ending => new URL(`${url.href}${ending}`))].find(isFile)?.href
+}
+
+function packagePath(name: string, from: string): string | undefined {
   try {
     const found = createRequire(from).resolve(name)
     return found.startsWith('/') ? pathToFileURL(found).href : `node:${found.replace(/^node:/, '')}`
   } catch {
+    return ownPath(name)
+  }
+}
+
+/** As this package finds it: itself, and what cannot be had by `require`. */
+function ownPath(name: string): string | undefined {
+  try {
     return import.meta.resolve(name)
+  } catch {
+    return undefined
   }
 }
 
 /** Names lines as whoever wrote them knows them: by the source map, where there is one. */
-function placeOf(file: string): (line: number, column: number) => string {
+function placeOf(file: string, sourceMap: string | undefined): (line: number, column: number) => string {
   const own = (line: number) => `${basename(file)}:${line}`
-  const mapFile = `${file}.map`
-  if (!existsSync(mapFile)) return own
-  const map = new SourceMap(
-    JSON.parse(readFileSync(mapFile, 'utf8')) as ConstructorParameters<typeof SourceMap>[0],
-  )
+  if (sourceMap === undefined) return own
+  const map = new SourceMap(JSON.parse(sourceMap) as ConstructorParameters<typeof SourceMap>[0])
   return (line, column) => {
     const found = map.findEntry(line - 1, column)
     return 'originalSource' in found

@@ -22,6 +22,7 @@ type Mode = 'coroutine' | 'direct'
 /** Code that cannot be explored. */
 export class UnsupportedCode extends Error {
   override readonly name = 'UnsupportedCode'
+  readonly code = 'ERR_KHELPER_UNSUPPORTED'
 }
 
 export interface Parsed {
@@ -33,14 +34,26 @@ export interface Parsed {
   readonly accessors: ReadonlySet<string>
 }
 
-/** @param file for messages and stack traces */
+function parsed(text: string, file: string): Tree {
+  try {
+    return parse(text, {
+      ecmaVersion: 'latest',
+      sourceType: 'module',
+      locations: true,
+      allowHashBang: true,
+    })
+  } catch (error) {
+    if (error instanceof SyntaxError) error.message = `${file}: ${error.message}`
+    throw error
+  }
+}
+
+/**
+ * @param file for messages and stack traces
+ * @throws SyntaxError
+ */
 export function parseSource(text: string, file: string): Parsed {
-  const tree = parse(text, {
-    ecmaVersion: 'latest',
-    sourceType: 'module',
-    locations: true,
-    allowHashBang: true,
-  }) as Tree
+  const tree = parsed(text, file)
   const imports: string[] = []
   const accessors = new Set<string>()
   visit(tree, node => {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
+import { pathToFileURL } from 'node:url'
 import fc from 'fast-check'
 import { exploreBy } from '../../src/explore/explore.js'
 import { ExploreError, type ExploreOptions, explore, type Scenario } from '../../src/explore/index.js'
@@ -500,7 +501,20 @@ describe('bad input', () => {
     })
     await assert.rejects(explore(lostUpdate, { replay: 'nonsense!' }), { code: 'ERR_INVALID_ARG_VALUE' })
     await assert.rejects(explore(lostUpdate, { replay: 'c9' }), /the schedule is another program's/)
-    await assert.rejects(explore(lostUpdate, { modules: { gone: './no-such-module.js' } }))
+    await assert.rejects(explore(lostUpdate, { modules: { gone: './no-such-module.js' } }), {
+      code: 'ERR_MODULE_NOT_FOUND',
+      message: `Cannot find ./no-such-module.js, imported by options.modules, from ${process.cwd()}`,
+    })
+    const importer = write('imports-nothing.mjs', "import 'no-such-package'")
+    await assert.rejects(explore(pathToFileURL(importer)), {
+      code: 'ERR_MODULE_NOT_FOUND',
+      message: `Cannot find no-such-package, imported by ${importer}`,
+    })
+    const nonsense = write('nonsense.mjs', 'const = 1')
+    await assert.rejects(explore(pathToFileURL(nonsense)), {
+      name: 'SyntaxError',
+      message: new RegExp(`${nonsense}: .*\\(1:6\\)`),
+    })
   })
 
   test('code that cannot be explored says what and where', async () => {
