@@ -715,6 +715,17 @@ export class Run {
     for (let index = span.from; index < span.to; index += 1) this.touch(view, index, span.write, place)
   }
 
+  /** Every element of a view is read or written plainly. */
+  touchAll(view: View, write: boolean, place: string): void {
+    for (let index = 0; index < view.length; index += 1) this.touch(view, index, write, place)
+  }
+
+  /** Some bytes are read or written plainly, through whatever. */
+  touchBytes(view: ArrayBufferView, offset: number, bytes: number, write: boolean, place: string): void {
+    const all = new Uint8Array(view.buffer, view.byteOffset, view.byteLength)
+    for (let at = offset; at < offset + bytes; at += 1) this.touch(all, at, write, place)
+  }
+
   readonly #plain = new WeakMap<object, (...args: unknown[]) => unknown>()
 
   /** The same function, for who expects one that has come to its end when it comes back. */
