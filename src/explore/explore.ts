@@ -119,7 +119,40 @@ export async function exploreBy(
   scenario: ((modules: Modules) => Scenario | Promise<Scenario>) | URL,
   options: ExploreOptions,
 ): Promise<ExploreReport> {
+  checkOptions(options)
   return new Explorer(await loadScenario(scenario, options), options).run(strategy)
+}
+
+/** Whole numbers, and the least that each may be. */
+const LEAST: Readonly<Partial<Record<keyof ExploreOptions, number>>> = {
+  preemptions: 0,
+  schedules: 1,
+  depth: 1,
+  steps: 1,
+  timeouts: 0,
+  spins: 1,
+  rounds: 1,
+}
+const OTHERS: readonly string[] = ['modules', 'strategy', 'seed', 'races', 'replay']
+
+/** @throws RangeError, TypeError */
+function checkOptions(options: ExploreOptions): void {
+  for (const [name, value] of Object.entries(options)) {
+    const least = LEAST[name as keyof ExploreOptions]
+    if (least === undefined && !OTHERS.includes(name)) {
+      throw Object.assign(new TypeError(`options.${name}: there is no such option`), {
+        code: 'ERR_INVALID_ARG_VALUE',
+      })
+    }
+    if (least === undefined || value === undefined) continue
+    if (Number.isInteger(value) && value >= least) continue
+    throw Object.assign(
+      new RangeError(`options.${name} must be a whole number from ${least}, not ${value}`),
+      {
+        code: 'ERR_OUT_OF_RANGE',
+      },
+    )
+  }
 }
 
 async function loadScenario(scenario: unknown, options: ExploreOptions): Promise<Loader> {
@@ -195,6 +228,8 @@ class Explorer {
       const { run, cut, failure } = this.#once(strategy)
       pruned += Number(cut)
       steps += run.steps.length
+      // Where there was no switch there may be orders that were not seen.
+      if (run.glued !== undefined) complete = false
       if (run.glued !== undefined && strategy instanceof PartialOrderStrategy) {
         throw new UnsupportedCode(
           `an atomic operation where there can be no switch (a constructor, a callback of a built-in function): ${run.glued}; explore it with preemptions: n`,

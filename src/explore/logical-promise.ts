@@ -11,6 +11,10 @@ export interface TaskQueue {
   enqueue(reaction: Reaction): void
   current(): unknown
   enqueueFor(thread: unknown, reaction: Reaction): void
+  /** Nobody has asked for what becomes of a promise, and it is rejected. */
+  rejected(promise: object, error: unknown): void
+  /** Somebody asks now. */
+  handled(promise: object): void
 }
 
 let queue: TaskQueue | undefined
@@ -28,7 +32,7 @@ function tasks(): TaskQueue {
 const isThenable = (value: unknown): value is PromiseLike<unknown> =>
   typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function'
 
-type Outcome =
+export type Outcome =
   | { readonly ok: true; readonly value: unknown }
   | { readonly ok: false; readonly error: unknown }
 
@@ -63,7 +67,10 @@ export class LogicalPromise<Value> implements PromiseLike<Value> {
   react(react: (outcome: Outcome) => void): void {
     const outcome = this.#outcome
     if (outcome === undefined) this.#reactions.push({ thread: tasks().current(), react })
-    else tasks().enqueue(() => react(outcome))
+    else {
+      if (!outcome.ok) tasks().handled(this)
+      tasks().enqueue(() => react(outcome))
+    }
   }
 
   #resolve(value: unknown): void {
@@ -79,6 +86,7 @@ export class LogicalPromise<Value> implements PromiseLike<Value> {
   #settle(outcome: Outcome): void {
     if (this.#outcome !== undefined) return
     this.#outcome = outcome
+    if (!outcome.ok && this.#reactions.length === 0) tasks().rejected(this, outcome.error)
     for (const { thread, react } of this.#reactions) tasks().enqueueFor(thread, () => react(outcome))
     this.#reactions = []
   }

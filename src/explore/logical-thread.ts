@@ -19,6 +19,13 @@ interface Timer {
   readonly callback: Task
 }
 
+/** A step, as far as it tells whether a thread comes round again. */
+export interface Round {
+  readonly place: string
+  readonly address: number
+  readonly result: unknown
+}
+
 interface Look {
   readonly place: string
   readonly address: number
@@ -50,12 +57,17 @@ export class LogicalThread {
   repeated = 0
   /** Since when it does nothing but look; it goes on when somebody has written. */
   spinningSince = -1
-  /** Where it was since another thread made a step. */
-  readonly rounds: { readonly place: string; readonly address: number }[] = []
+  /** Its own time in milliseconds; see `Run.now`. */
+  now: number
+  /** Its steps. */
+  readonly rounds: Round[] = []
+  /** By the number of another thread: how many steps this one had made when that one made its last. */
+  readonly roundsBefore: number[] = []
   /** It goes round in circles: these go first, each by a step. */
   readonly behind = new Set<LogicalThread>()
 
-  constructor(number: number) {
+  constructor(number: number, now: number) {
     this.number = number
+    this.now = now
   }
 }

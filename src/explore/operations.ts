@@ -1,6 +1,7 @@
 /**
  * The operations that a scheduler orders: what a logical thread is about to do.
  */
+import { coerced, read } from './elements.js'
 import type { LogicalPromise } from './logical-promise.js'
 
 export type View =
@@ -50,12 +51,14 @@ export class Operation {
 
   /** Whether threads other than its own can tell that it was executed, or in which order. */
   get visible(): boolean {
-    return this.view === undefined || isShared(this.view)
+    return this.view !== undefined && isShared(this.view)
   }
 
-  /** Only reads: two such operations can change places. */
+  /** Only reads, as memory is now: two such operations can change places. */
   get reads(): boolean {
-    return this.kind === 'load'
+    if (this.kind === 'load') return true
+    if (this.kind !== 'compareExchange' || this.view === undefined) return false
+    return read(this.view, this.index) !== coerced(this.view, this.args[0])
   }
 }
 

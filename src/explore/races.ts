@@ -29,6 +29,8 @@ interface Access {
 }
 
 interface Cell {
+  readonly address: number
+  readonly bytes: number
   /** The clock of the store that atomic loads read. */
   stored: Clock | undefined
   write: Access | undefined
@@ -44,7 +46,8 @@ export interface RaceReport {
 
 export class RaceDetector {
   readonly #clocks: Clock[]
-  readonly #cells = new Map<number, Cell>()
+  /** By the block of eight bytes that they are in. */
+  readonly #blocks = new Map<number, Cell[]>()
 
   constructor(threads: number) {
     this.#clocks = Array.from({ length: threads }, (_, thread) => {
@@ -78,20 +81,27 @@ export class RaceDetector {
   }
 
   /** A plain access to one byte or a whole element. @returns what it races with */
-  plain(thread: number, address: number, write: boolean, place: string): RaceReport | undefined {
-    return this.#access(thread, address, write, false, place)
+  plain(
+    thread: number,
+    address: number,
+    bytes: number,
+    write: boolean,
+    place: string,
+  ): RaceReport | undefined {
+    return this.#access(thread, this.#cell(address, bytes), write, false, place)
   }
 
   /** An atomic access. @returns what it races with */
   atomic(
     thread: number,
     address: number,
+    bytes: number,
     reads: boolean,
     writes: boolean,
     place: string,
   ): RaceReport | undefined {
-    const race = this.#access(thread, address, writes, true, place)
-    const cell = this.#cell(address)
+    const cell = this.#cell(address, bytes)
+    const race = this.#access(thread, cell, writes, true, place)
     const clock = this.clock(thread)
     if (reads && cell.stored !== undefined) join(clock, cell.stored)
     if (writes) {
@@ -101,32 +111,49 @@ export class RaceDetector {
     return race
   }
 
-  #cell(address: number): Cell {
-    let cell = this.#cells.get(address)
+  #block(address: number): Cell[] {
+    const number = Math.floor(address / BLOCK_BYTES)
+    let block = this.#blocks.get(number)
+    if (block === undefined) {
+      block = []
+      this.#blocks.set(number, block)
+    }
+    return block
+  }
+
+  #cell(address: number, bytes: number): Cell {
+    const block = this.#block(address)
+    let cell = block.find(each => each.address === address && each.bytes === bytes)
     if (cell === undefined) {
-      cell = { stored: undefined, write: undefined, reads: new Map() }
-      this.#cells.set(address, cell)
+      cell = { address, bytes, stored: undefined, write: undefined, reads: new Map() }
+      block.push(cell)
     }
     return cell
   }
 
   #access(
     thread: number,
-    address: number,
+    cell: Cell,
     write: boolean,
     atomic: boolean,
     place: string,
   ): RaceReport | undefined {
-    const cell = this.#cell(address)
+    const { address, bytes } = cell
     const clock = this.clock(thread)
     const second: Access = { thread, time: clock[thread] ?? 0, write, atomic, place }
-    const races = (first: Access | undefined): first is Access =>
-      first !== undefined &&
-      first.thread !== thread &&
-      !(first.atomic && atomic) &&
-      first.time > (clock[first.thread] ?? 0)
-    let first = races(cell.write) ? cell.write : undefined
-    if (write && first === undefined) first = [...cell.reads.values()].find(races)
+    let first: Access | undefined
+    for (const other of this.#block(address)) {
+      if (other.address >= address + bytes || address >= other.address + other.bytes) continue
+      // Two atomic accesses order each other only if they are to the same bytes, all of them.
+      const ordered = other === cell && atomic
+      const races = (access: Access | undefined): access is Access =>
+        access !== undefined &&
+        access.thread !== thread &&
+        !(access.atomic && ordered) &&
+        access.time > (clock[access.thread] ?? 0)
+      if (races(other.write)) first ??= other.write
+      if (write) first ??= [...other.reads.values()].find(races)
+    }
     if (write) {
       cell.write = second
       cell.reads.clear()
@@ -134,3 +161,6 @@ export class RaceDetector {
     return first && { first, second, address }
   }
 }
+
+/** No element is in more than one. */
+const BLOCK_BYTES = 8

@@ -6,6 +6,9 @@ import type { Failure, Step } from './run.js'
 import { formatSchedule } from './strategies/replay.js'
 
 const LONGEST_CELL = 60
+/** Of a schedule that nobody reads to its end. */
+const FIRST_ROWS = 40
+const LAST_ROWS = 40
 
 export interface FoundFailure extends Failure {
   /** For `replay`. */
@@ -20,7 +23,10 @@ export function scheduleTable(steps: readonly Step[], threads: number): string {
     head: ['', ...Array.from({ length: threads }, (_, thread) => `thread ${thread}`)],
     style: { head: [], border: [], compact: true },
   })
+  const left = steps.length > FIRST_ROWS + LAST_ROWS ? steps.length - FIRST_ROWS - LAST_ROWS : 0
   for (const [number, step] of steps.entries()) {
+    if (left > 0 && number === FIRST_ROWS) table.push(['…', `${left} more steps`])
+    if (number >= FIRST_ROWS && number < FIRST_ROWS + left) continue
     const cells = new Array<string>(threads).fill('')
     cells[step.thread] = shown(step)
     table.push([String(number + 1), ...cells])
@@ -38,11 +44,13 @@ function shown({ operation, result }: Step): string {
 }
 
 const brief = (result: unknown): string =>
-  typeof result === 'object' && result !== null
-    ? 'async' in result && result.async
-      ? 'sleeps'
-      : String((result as { value?: unknown }).value)
-    : String(result)
+  result instanceof Error
+    ? `throws ${result.name}`
+    : typeof result === 'object' && result !== null
+      ? 'async' in result && result.async
+        ? 'sleeps'
+        : String((result as { value?: unknown }).value)
+      : String(result)
 
 /** How often a schedule leaves a thread that could have gone on; `enabled` as it was before each step. */
 export function countPreemptions(steps: readonly Step[], enabled: readonly (readonly number[])[]): number {

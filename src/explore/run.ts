@@ -10,11 +10,12 @@ import {
   called,
   GeneratorObject,
   LogicalPromise,
+  type Outcome,
   useDirectRun,
   useQueue,
   useTasks,
 } from './logical-promise.js'
-import { type Coroutine, LogicalThread, type Sleeper } from './logical-thread.js'
+import { type Coroutine, LogicalThread, type Round, type Sleeper } from './logical-thread.js'
 import { Addresses, Await, isShared, Operation, type View } from './operations.js'
 import { type Clock, RaceDetector, type RaceReport } from './races.js'
 
@@ -64,8 +65,12 @@ interface Timeout {
 
 /** Loads in a row that give nothing new, after which a thread is taken to spin. */
 const SPINNING = 400
-/** A thread's clock for `performance.now()` starts here. */
+/** Clocks start here. */
 const START = 1_000
+/** Of the powers of two by which time flies. */
+const FASTEST = 40
+/** So many times more rounds may come to something else each time. */
+const ROUNDS_THAT_COUNT = 16
 
 export class Run {
   readonly steps: Step[] = []
@@ -74,16 +79,17 @@ export class Run {
   #threads: LogicalThread[] = []
   #check: Scenario['check']
   #races: RaceDetector | undefined
+  /** Whoever sets the scenario up, and checks it. */
+  readonly #outside = new LogicalThread(-1, START)
   readonly #sleepers: Sleeper[] = []
   /** Words that were notified, and how often, to tell a lost wake-up from another deadlock. */
   readonly #notified = new Map<number, number>()
   /** Whose code runs; undefined while the scenario is set up or checked. */
   current: LogicalThread | undefined
-  /** What a clock shows, in milliseconds. */
-  now = START
+  /** By the address of what it has written: the latest clock of a thread that has written there. */
+  readonly #clocks = new Map<number, number>()
   /** Counts writes: a loop that only looks has nothing to find until the next. */
   #epoch = 0
-  #lastThread: LogicalThread | undefined
   #early = 0
   failure: Failure | undefined
   /** Who has learnt in the last step that it was woken: what that step (`by`) did comes before all that it does next. */
@@ -101,13 +107,13 @@ export class Run {
   start(setUp: () => unknown): void {
     this.#install()
     // What is set up by one thread alone has no order to be explored.
-    const scenario = this.direct(setUp()) as Scenario
+    const scenario = this.#outcome(this.direct(setUp()), 'the scenario') as Scenario
     if (!Array.isArray(scenario?.threads)) {
       throw new TypeError('a scenario gives { threads: [ function, … ], check() }')
     }
     this.#check = scenario.check
     this.#races = this.#limits.races ? new RaceDetector(scenario.threads.length) : undefined
-    this.#threads = scenario.threads.map((_, number) => new LogicalThread(number))
+    this.#threads = scenario.threads.map((_, number) => new LogicalThread(number, START))
     for (const [number, body] of scenario.threads.entries()) {
       const thread = this.#thread(number)
       this.#on(thread, () =>
@@ -124,6 +130,18 @@ export class Run {
       this.#settleDown(thread)
       if (this.failure !== undefined) return
     }
+  }
+
+  /**
+   * What a clock shows, in milliseconds. Each thread has its own, which goes on when one of its times runs out, and is
+   * never behind that of whoever wrote what it has read: so it depends on nothing but the order of dependent steps. A
+   * loop that looks at the clock while it waits would wait for ever: there time flies.
+   */
+  get now(): number {
+    const { current } = this
+    if (current === undefined) return Math.max(START, ...this.#threads.map(({ now }) => now))
+    if (current.repeated > 0) current.now += 2 ** Math.min(current.repeated, FASTEST)
+    return current.now
   }
 
   get threadCount(): number {
@@ -267,15 +285,21 @@ export class Run {
     const operation = this.next(number)
     const address = this.addressOf(operation)
     let result: unknown
+    let thrown = false
     if (late) result = this.#runOut(thread)
     else {
       thread.pending = undefined
-      result = this.#execute(thread, operation)
+      try {
+        result = this.#execute(thread, operation)
+      } catch (error) {
+        result = error
+        thrown = true
+      }
     }
     this.steps.push({ thread: number, operation, result, address })
-    this.#beFair(thread, operation.place, address)
+    this.#beFair(thread, { place: operation.place, address, result })
     if (this.failure !== undefined) return
-    if (thread.asleep === undefined && !late) this.#resume(thread, result)
+    if (thread.asleep === undefined && !late) this.#resume(thread, result, thrown)
     this.#settleDown(thread)
     if (this.failure === undefined && this.steps.length >= this.#limits.steps) {
       this.#fail('livelock', `no end after ${this.steps.length} steps`)
@@ -284,23 +308,30 @@ export class Run {
 
   /**
    * A thread that waits in a loop with writes in it, for what another is just about to do, would go on for ever if it were
-   * always its turn; so would two that wait in turns for a third. No machine is that unfair: behind some rounds every
-   * other goes first (Musuvathi and Qadeer, Fair stateless model checking, PLDI 2008).
+   * always its turn; so would two that wait in turns for a third. No machine is that unfair: who has made some rounds
+   * since another's last step lets that one go first (Musuvathi and Qadeer, Fair stateless model checking, PLDI 2008).
+   * Rounds that come to something else each time may be those of a loop that counts: of them there may be many more.
    */
-  #beFair(thread: LogicalThread, place: string, address: number): void {
-    if (this.#lastThread !== thread) {
-      this.#lastThread = thread
-      for (const other of this.#threads) other.rounds.length = 0
+  #beFair(thread: LogicalThread, round: Round): void {
+    const { rounds, behind, number } = thread
+    rounds.push(round)
+    for (const other of this.#threads) {
+      if (other === thread) continue
+      other.behind.delete(thread)
+      other.roundsBefore[number] = other.rounds.length
+      if (behind.has(other)) continue
+      const since = thread.roundsBefore[other.number] ?? 0
+      if (rounds.length - since <= this.#limits.rounds) continue
+      let times = 0
+      let same = 0
+      for (let at = since; at < rounds.length; at += 1) {
+        const each = rounds[at]
+        if (each?.address !== round.address || each.place !== round.place) continue
+        times += 1
+        if (each.result === round.result) same += 1
+      }
+      if (same > this.#limits.rounds || times > this.#limits.rounds * ROUNDS_THAT_COUNT) behind.add(other)
     }
-    for (const other of this.#threads) other.behind.delete(thread)
-    const { rounds } = thread
-    rounds.push({ place, address })
-    if (rounds.length <= this.#limits.rounds || this.#yields(thread)) return
-    let times = 0
-    for (const each of rounds) if (each.address === address && each.place === place) times += 1
-    if (times <= this.#limits.rounds) return
-    thread.behind.clear()
-    for (const other of this.#threads) if (other !== thread) thread.behind.add(other)
   }
 
   /** Nobody can go on: all is well, if all have come to their end and the scenario's check agrees. */
@@ -313,14 +344,33 @@ export class Run {
       this.#fail(lost ? 'lost wake-up' : 'deadlock', `nobody can go on: ${lines.join('; ')}`)
       return
     }
-    if (this.#check === undefined) return
-    try {
-      this.#install()
-      this.current = undefined
-      this.direct(this.#check())
-    } catch (error) {
-      this.failByThrow('the check', error)
+    if (this.#check !== undefined) {
+      try {
+        this.#install()
+        this.current = undefined
+        this.#outcome(this.direct(this.#check()), 'the check')
+      } catch (error) {
+        this.failByThrow('the check', error)
+      }
     }
+    for (const error of this.#unhandled.values()) this.failByThrow('a promise that nobody awaits', error)
+  }
+
+  /** Rejections of promises that nobody has asked for what became of them. */
+  readonly #unhandled = new Map<object, unknown>()
+
+  /** What has come of code that is run while no thread is: of a promise, what it gives. */
+  #outcome(value: unknown, who: string): unknown {
+    if (!(value instanceof LogicalPromise)) return value
+    let outcome: Outcome | undefined
+    value.react(given => {
+      outcome = given
+    })
+    this.#settleDown(this.#outside)
+    const { outcome: settled } = value
+    if (outcome === undefined || settled === undefined) throw new Error(`${who} awaits what nobody settles`)
+    if (!settled.ok) throw settled.error
+    return settled.value
   }
 
   #sleepersOf(thread: LogicalThread): Sleeper[] {
@@ -352,14 +402,17 @@ export class Run {
     const { first, second } = report
     const say = ({ thread, write, atomic, place }: typeof first) =>
       `thread ${thread} ${atomic ? 'atomically ' : ''}${write ? 'writes' : 'reads'} at ${place}`
-    this.#fail('data race', `${say(first)}, ${say(second)}, and no atomic operation orders the two`)
+    const why =
+      first.atomic && second.atomic
+        ? 'elements of different sizes, so that neither orders the other'
+        : 'and no atomic operation orders the two'
+    this.#fail('data race', `${say(first)}, ${say(second)}, ${why}`)
   }
 
   // Execution of operations, as ECMAScript has it.
 
   #execute(thread: LogicalThread, operation: Operation): unknown {
     const { kind, view, index, args, place } = operation
-    if (view === undefined) return thread.outcome
     const address = this.addressOf(operation)
     switch (kind) {
       case 'wake':
@@ -368,33 +421,50 @@ export class Run {
       case 'waitAsync':
         return this.#wait(thread, operation, address)
       case 'notify':
-        return this.#notify(thread, address, (args[0] as number | undefined) ?? Number.POSITIVE_INFINITY)
+        return this.#notify(thread, operation, address)
       case 'timeout':
         return undefined
       default: {
-        const before = read(view, index)
+        const writes = !operation.reads
+        const before = view?.[index]
         const result = (Atomics[kind] as (...all: unknown[]) => unknown)(view, index, ...args)
-        const writes = kind !== 'load' && !(kind === 'compareExchange' && before !== coerced(view, args[0]))
-        if (writes) this.#epoch += 1
-        if (isShared(view) && thread !== NOBODY) {
-          this.#race(this.#races?.atomic(thread.number, address, kind !== 'store', writes, place))
+        // Of the same once more nobody learns anything.
+        if (view === undefined || view[index] !== before) this.#epoch += 1
+        if (view !== undefined && isShared(view) && thread !== this.#outside) {
+          const bytes = view.BYTES_PER_ELEMENT
+          const reads = kind !== 'store'
+          this.#race(this.#races?.atomic(thread.number, address, bytes, reads, writes, place))
+          this.#passTime(thread, address, reads, writes)
         }
         return result
       }
     }
   }
 
+  #passTime(thread: LogicalThread, address: number, reads: boolean, writes: boolean): void {
+    const written = this.#clocks.get(address) ?? START
+    if (reads && written > thread.now) thread.now = written
+    if (writes && thread.now > written) this.#clocks.set(address, thread.now)
+  }
+
   #wait(thread: LogicalThread, operation: Operation, address: number): unknown {
     const { kind, view, index, args, place } = operation
     const [expected, timeout] = args as [unknown, number | undefined]
-    this.#race(this.#races?.atomic(thread.number, address, true, false, place))
+    if (!(view instanceof Int32Array || view instanceof BigInt64Array) || !isShared(view)) {
+      throw new TypeError(`Atomics.${kind} needs a shared Int32Array or BigInt64Array`)
+    }
+    Atomics.load(view as Int32Array, index)
+    if (thread !== this.#outside) {
+      this.#race(this.#races?.atomic(thread.number, address, view.BYTES_PER_ELEMENT, true, false, place))
+      this.#passTime(thread, address, true, false)
+    }
     const asynchronous = kind === 'waitAsync'
-    if (view === undefined || read(view, index) !== coerced(view, expected)) {
+    if (read(view, index) !== coerced(view, expected)) {
       return asynchronous ? { async: false, value: 'not-equal' } : 'not-equal'
     }
     const length = timeout === undefined || Number.isNaN(timeout) ? NEVER : timeout
     if (length <= 0) return asynchronous ? { async: false, value: 'timed-out' } : 'timed-out'
-    const deadline = this.now + length
+    const deadline = thread.now + length
     if (!asynchronous) {
       const sleeper: Sleeper = { thread, address, deadline, resolve: undefined }
       this.#waits.set(sleeper, operation)
@@ -410,24 +480,29 @@ export class Run {
     return { async: true, value }
   }
 
-  #notify(thread: LogicalThread, address: number, count: number): number {
+  #notify(thread: LogicalThread, { view, index, args }: Operation, address: number): number {
+    // As strict about what it is given as the real one.
+    Atomics.notify(view as Int32Array, index, 0)
+    const count = (args[0] as number | undefined) ?? Number.POSITIVE_INFINITY
     let woken = 0
     while (woken < count) {
       const sleeper = this.#sleepers.find(each => each.address === address)
       if (sleeper === undefined) break
       this.#remove(sleeper)
       woken += 1
-      this.#wake(sleeper, this.steps.length, this.#races?.release(thread.number))
+      const released = thread === this.#outside ? undefined : this.#races?.release(thread.number)
+      this.#wake(sleeper, this.steps.length, released, thread.now)
     }
     if (woken === 0) this.#notified.set(address, (this.#notified.get(address) ?? 0) + 1)
     else this.#epoch += 1
     return woken
   }
 
-  #wake(sleeper: Sleeper, by: number, released: Clock | undefined): void {
+  #wake(sleeper: Sleeper, by: number, released: Clock | undefined, now: number): void {
     const { thread, resolve } = sleeper
     const learn = () => {
       this.woken.push({ thread: thread.number, by })
+      thread.now = Math.max(thread.now, now)
       if (released !== undefined) this.#races?.acquire(thread.number, released)
     }
     if (resolve !== undefined) {
@@ -451,14 +526,14 @@ export class Run {
     const { asleep } = thread
     this.#epoch += 1
     if (asleep !== undefined) {
-      this.now = Math.max(this.now, asleep.deadline)
+      thread.now = Math.max(thread.now, asleep.deadline)
       this.#remove(asleep)
       thread.asleep = undefined
       this.#resume(thread, 'timed-out')
       return 'timed-out'
     }
     const timer = this.#nextTimer(thread)
-    this.now = Math.max(this.now, timer?.due ?? this.now)
+    thread.now = Math.max(thread.now, timer?.due ?? thread.now)
     this.#on(thread, () => timer?.fire())
     return undefined
   }
@@ -557,11 +632,16 @@ export class Run {
   }
 
   /**
-   * A load that gives what it gave before, with nothing written since, again and again: a loop that waits. Its first
-   * rounds are steps like any other, because what the thread counts meanwhile may matter; the others are not.
+   * A look that gives what it gave before, with nothing written since, again and again, and nothing else between: a loop
+   * that waits. Its first rounds are steps like any other, because what the thread counts meanwhile may matter; the
+   * others are not.
    */
   #repeats(thread: LogicalThread, operation: Operation): boolean {
-    if (operation.kind !== 'load' || operation.view === undefined) return false
+    if (!operation.reads || operation.view === undefined) {
+      thread.seen.length = 0
+      thread.repeated = 0
+      return false
+    }
     if (thread.seenEpoch !== this.#epoch) {
       thread.seen.length = 0
       thread.seenEpoch = this.#epoch
@@ -576,6 +656,8 @@ export class Run {
     )
     if (known === undefined) {
       known = { place, address, value, times: 0 }
+      for (const each of thread.seen) each.times = 0
+      thread.repeated = 0
       thread.seen.push(known)
     }
     if (known.times < this.#limits.spins) {
@@ -628,6 +710,7 @@ export class Run {
       if (next.done) return next.value
       const request = next.value
       if (request instanceof Await) {
+        if (this.current === undefined) this.#outcome(request.promise, 'an await outside of the threads')
         const { outcome } = request.promise
         if (outcome === undefined) throw new Error('an await in a place that cannot wait')
         if (!outcome.ok) throw outcome.error
@@ -637,8 +720,8 @@ export class Run {
   }
 
   executeNow(operation: Operation): unknown {
-    const thread = this.current ?? NOBODY
-    if (thread !== NOBODY && operation.visible) this.glued ??= operation.place
+    const thread = this.current ?? this.#outside
+    if (thread !== this.#outside && operation.visible) this.glued ??= operation.place
     this.#glue += 1
     if (this.#glue > LONGEST_GLUE) {
       throw new NoEnd(`no end after ${LONGEST_GLUE} operations between two steps, at ${operation.place}`)
@@ -652,12 +735,14 @@ export class Run {
     useDirectRun(value => this.direct(value))
     useTasks((body, resolve, reject) => this.startTask(body, resolve, reject))
     useQueue({
-      enqueue: reaction => this.current?.tasks.push(reaction),
-      current: () => this.current,
+      enqueue: reaction => (this.current ?? this.#outside).tasks.push(reaction),
+      current: () => this.current ?? this.#outside,
+      rejected: (promise, error) => this.#unhandled.set(promise, error),
+      handled: promise => this.#unhandled.delete(promise),
       enqueueFor: (thread, reaction) => {
         if (thread instanceof LogicalThread) {
           thread.tasks.push(reaction)
-          if (thread !== this.current) this.#settleDown(thread)
+          if (thread !== this.current && thread !== this.#outside) this.#settleDown(thread)
         } else reaction()
       },
     })
@@ -703,9 +788,13 @@ export class Run {
   touch(object: unknown, key: unknown, write: boolean, place: string): void {
     if (this.#races === undefined || this.current === undefined || typeof key !== 'number') return
     if (!ArrayBuffer.isView(object) || !isShared(object)) return
+    this.#glue += 1
+    if (this.#glue > LONGEST_GLUE) {
+      throw new NoEnd(`no end after ${LONGEST_GLUE} accesses between two steps, at ${place}`)
+    }
     const bytes = (object as View).BYTES_PER_ELEMENT
     const address = this.#addresses.of(object, key, bytes)
-    this.#race(this.#races.plain(this.current.number, address, write, place))
+    this.#race(this.#races.plain(this.current.number, address, bytes, write, place))
   }
 
   /** A method that reads or writes many elements plainly. */
@@ -746,7 +835,6 @@ export class Run {
 const LONGEST_GLUE = 100_000
 class NoEnd extends Error {}
 const NEVER = Number.POSITIVE_INFINITY
-const NOBODY = new LogicalThread(-1)
 
 function* continued(
   coroutine: Coroutine,

@@ -30,6 +30,7 @@ export const REPLACED = [
   'clearImmediate',
   'queueMicrotask',
   'performance',
+  'Date',
 ] as const
 
 type Replaced = Readonly<Record<(typeof REPLACED)[number], unknown>>
@@ -39,6 +40,19 @@ export interface Runtime {
   readonly globals: Replaced
   /** `$`: what the transform writes calls of. */
   readonly operations: Readonly<Record<string, unknown>>
+}
+
+/** Where the scheduler's wall clock starts: the same in every run. */
+const EPOCH = Date.UTC(2020, 0)
+
+/** Dates of the scheduler's time. */
+function dateOf(now: () => number): DateConstructor {
+  return new Proxy(Date, {
+    construct: (target, args, itself) =>
+      Reflect.construct(target, args.length === 0 ? [now()] : args, itself),
+    apply: () => new Date(now()).toString(),
+    get: (target, name) => (name === 'now' ? now : Reflect.get(target, name)),
+  })
 }
 
 /** @param active the run that is under way */
@@ -88,6 +102,7 @@ function globalsOf(active: () => Run): Replaced {
     clearImmediate: (handle: object) => active().current?.immediates.delete(handle),
     queueMicrotask: takesCoroutines((callback: Callback) => active().current?.tasks.push(task(callback, []))),
     performance: { now: () => active().now },
+    Date: dateOf(() => EPOCH + active().now),
   }
 }
 

@@ -240,6 +240,235 @@ describe('what is found', () => {
   })
 })
 
+describe('what is not left out', () => {
+  test('the rounds of a loop that counts in shared memory, of which each is another', async () => {
+    const error = await failureOf(() => {
+      const words = new Int32Array(new SharedArrayBuffer(4))
+      return {
+        threads: [
+          () => {
+            for (let round = 0; round < 10; round += 1) Atomics.add(words, 0, 1)
+          },
+          () => {
+            if (Atomics.load(words, 0) === 10) throw new Error('ten')
+          },
+        ],
+      }
+    })
+    assert.equal(error.kind, 'assertion')
+  })
+
+  test('a write between two looks from one place that are no loop', async () => {
+    const error = await failureOf(() => {
+      const words = new Int32Array(new SharedArrayBuffer(8))
+      const look = () => Atomics.load(words, 0)
+      return {
+        threads: [
+          () => {
+            look()
+            look()
+            const before = look()
+            Atomics.load(words, 1)
+            if (before === 0 && look() === 1) throw new Error('changed')
+          },
+          () => void Atomics.store(words, 0, 1),
+        ],
+      }
+    })
+    assert.equal(error.kind, 'assertion')
+  })
+
+  const halves = (): Scenario => {
+    const buffer = new SharedArrayBuffer(8)
+    const whole = new BigInt64Array(buffer)
+    const half = new Int32Array(buffer)
+    return {
+      threads: [
+        () => void Atomics.store(whole, 0, Atomics.load(whole, 0) + 1n),
+        () => void Atomics.add(half, 1, 1),
+      ],
+      check() {
+        if (half[1] !== 1) throw new Error('lost')
+      },
+    }
+  }
+
+  test('elements of different sizes in the same bytes: a data race, and their orders', async () => {
+    assert.match((await failureOf(halves)).message, /data race.*elements of different sizes/)
+    assert.equal((await failureOf(halves, { races: false })).kind, 'assertion')
+    assert.equal((await failureOf(halves, { races: false, preemptions: 1 })).kind, 'assertion')
+    const plain = await failureOf(() => {
+      const buffer = new SharedArrayBuffer(4)
+      const word = new Int32Array(buffer)
+      const bytes = new Uint8Array(buffer)
+      return {
+        threads: [
+          () => {
+            word[0] = 1
+          },
+          () => {
+            bytes[3] = 1
+          },
+        ],
+      }
+    })
+    assert.equal(plain.kind, 'data race')
+  })
+
+  test('what an asynchronous check finds; a rejection that nobody hears of', async () => {
+    const awaits = await failureOf(() => ({
+      threads: [() => {}],
+      async check() {
+        await Promise.resolve()
+        throw new Error('found')
+      },
+    }))
+    assert.match(awaits.message, /the check has thrown: found/)
+    const forgotten = await failureOf(() => ({
+      threads: [
+        () => {
+          void Promise.resolve().then(() => {
+            throw new Error('unheard')
+          })
+        },
+      ],
+    }))
+    assert.match(forgotten.message, /a promise that nobody awaits has thrown: unheard/)
+    await explore(async () => ({
+      threads: [
+        async () => {
+          const late = Promise.reject(new Error('heard'))
+          await null
+          await late.catch(() => {})
+        },
+      ],
+    }))
+  })
+
+  test('without a switch in a place not all is seen, and complete says so', async () => {
+    const report = await explore(
+      () => {
+        const words = new Int32Array(new SharedArrayBuffer(4))
+        function* steps() {
+          Atomics.store(words, 0, Atomics.load(words, 0) + 1)
+          yield 1
+        }
+        const run = () => {
+          Atomics.load(words, 0)
+          for (const step of steps()) void step
+        }
+        return { threads: [run, run] }
+      },
+      { preemptions: 5 },
+    )
+    assert.equal(report.complete, false)
+  })
+})
+
+describe('loops that wait', () => {
+  for (const threads of [2, 3]) {
+    test(`a lock of one word, ${threads} threads: all schedules, and no livelock`, async () => {
+      const report = await explore(
+        new URL(
+          `file://${write(
+            `spin-${threads}.mjs`,
+            `export default () => {
+               const words = new Int32Array(new SharedArrayBuffer(8))
+               const run = () => {
+                 while (Atomics.compareExchange(words, 0, 0, 1) !== 0);
+                 words[1] += 1
+                 Atomics.store(words, 0, 0)
+               }
+               return {
+                 threads: [${new Array(threads).fill('run')}],
+                 check() { if (words[1] !== ${threads}) throw new Error('both inside') },
+               }
+             }`,
+          )}`,
+        ),
+      )
+      assert.equal(report.complete, true)
+    })
+  }
+
+  test('two that look in turns do not keep a third from its step', async () => {
+    const report = await explore(
+      () => {
+        const words = new Int32Array(new SharedArrayBuffer(8))
+        const waits = () => {
+          while (Atomics.load(words, 0) === 0) {
+            Atomics.add(words, 1, 1)
+            Atomics.sub(words, 1, 1)
+          }
+        }
+        return { threads: [() => void Atomics.store(words, 0, 1), waits, waits] }
+      },
+      { preemptions: 2 },
+    )
+    assert.equal(report.complete, true)
+  })
+
+  test('a loop of plain accesses has an end, too: it is told', async () => {
+    const error = await failureOf(() => {
+      const words = new Int32Array(new SharedArrayBuffer(4))
+      return {
+        threads: [
+          () => {
+            while (words[0] === 0);
+          },
+        ],
+      }
+    })
+    assert.equal(error.kind, 'livelock')
+  })
+
+  for (const [clock, source] of [
+    ['performance.now', 'performance.now()'],
+    ['Date.now', 'Date.now()'],
+    ['new Date', '+new Date()'],
+  ] as const) {
+    test(`until a time is over by ${clock}, asleep or awake`, async () => {
+      const scenario = (wait: string) => `export default () => {
+        const words = new Int32Array(new SharedArrayBuffer(4))
+        const waits = () => {
+          const end = ${source} + 1000
+          for (let left = 1000; Atomics.load(words, 0) === 0; left = end - ${source}) {
+            if (left <= 0) return
+            ${wait}
+          }
+        }
+        const wakes = () => { Atomics.store(words, 0, 1); Atomics.notify(words, 0) }
+        return { threads: [waits, wakes] }
+      }`
+      for (const [kind, wait] of [
+        ['asleep', 'Atomics.wait(words, 0, 0, left)'],
+        ['awake', ''],
+      ] as const) {
+        const file = write(`${clock}-${kind}.mjs`, scenario(wait))
+        assert.equal((await explore(new URL(`file://${file}`))).complete, true, kind)
+      }
+    })
+  }
+
+  test('a clock is never behind that of whoever wrote what was read', async () => {
+    await explore(() => {
+      const words = new Int32Array(new SharedArrayBuffer(8))
+      return {
+        threads: [
+          () => {
+            Atomics.wait(words, 1, 0, 50)
+            Atomics.store(words, 0, 1)
+          },
+          () => {
+            const start = performance.now()
+            if (Atomics.load(words, 0) === 1 && performance.now() - start < 50) throw new Error('no time')
+          },
+        ],
+      }
+    })
+  })
+})
+
 describe('how it is run', () => {
   test('async code: promises, timers, immediates and waitAsync are the scheduler’s', async () => {
     const report = await explore(() => {
@@ -379,6 +608,33 @@ describe('how it is run', () => {
     })
   })
 
+  test('what Atomics refuse is thrown where it is called', async () => {
+    const report = await explore(() => {
+      const words = new Int32Array(new SharedArrayBuffer(4))
+      const refused = (act: () => unknown) => {
+        try {
+          act()
+        } catch (error) {
+          return (error as Error).name
+        }
+        return undefined
+      }
+      const bad = () => {
+        const names = [
+          refused(() => Atomics.load(words, 9)),
+          refused(() => Atomics.wait(new Int32Array(1), 0, 0, 1)),
+          refused(() => Atomics.wait(new Uint32Array(words.buffer) as never, 0, 0)),
+          refused(() => Atomics.notify(new Uint8Array(words.buffer) as never, 0)),
+          refused(() => Atomics.add([] as never, 0, 1)),
+        ]
+        const wanted = ['RangeError', 'TypeError', 'TypeError', 'TypeError', 'TypeError']
+        if (String(names) !== String(wanted)) throw new Error(String(names))
+      }
+      return { threads: [bad] }
+    })
+    assert.equal(report.schedules, 1)
+  })
+
   test('what was cleared does not come', async () => {
     await explore(() => {
       const heard: string[] = []
@@ -498,6 +754,13 @@ describe('bad input', () => {
     await assert.rejects(explore((() => 7) as never), /a scenario gives/)
     await assert.rejects(explore(lostUpdate, { strategy: 'best' as never }), {
       code: 'ERR_INVALID_ARG_VALUE',
+    })
+    for (const options of [{ preemptions: Number.NaN }, { preemptions: -1 }, { depth: 0 }, { steps: 1.5 }]) {
+      await assert.rejects(explore(lostUpdate, options), { code: 'ERR_OUT_OF_RANGE' })
+    }
+    await assert.rejects(explore(lostUpdate, { preemption: 1 } as never), {
+      code: 'ERR_INVALID_ARG_VALUE',
+      message: 'options.preemption: there is no such option',
     })
     await assert.rejects(explore(lostUpdate, { replay: 'nonsense!' }), { code: 'ERR_INVALID_ARG_VALUE' })
     await assert.rejects(explore(lostUpdate, { replay: 'c9' }), /the schedule is another program's/)

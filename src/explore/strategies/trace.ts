@@ -1,6 +1,6 @@
 /**
  * The steps of one run and what orders them: two steps of different threads depend on each other if they are at the same
- * word and one of them is no plain load, or if one gives the other's event loop something to do. Runs whose dependent
+ * bytes and one of them is no plain load, or if one gives the other's event loop something to do. Runs whose dependent
  * steps have the same order come to the same.
  */
 import type { Run } from '../run.js'
@@ -9,6 +9,7 @@ import type { Run } from '../run.js'
 export interface Access {
   readonly thread: number
   readonly address: number
+  readonly bytes: number
   readonly reads: boolean
   /** A time that runs out: it may, or may not, according to who else can go on, and how often one has already. */
   readonly late: boolean
@@ -23,6 +24,8 @@ export interface Event {
 }
 
 const NOWHERE = -1
+const CELL_BYTES = 8
+const cellOf = (address: number): number => Math.floor(address / CELL_BYTES)
 
 /** What a thread's next step is. */
 export function accessOf(thread: number, run: Run): Access {
@@ -31,15 +34,23 @@ export function accessOf(thread: number, run: Run): Access {
     thread,
     // What woke a sleeper has ordered it; that it goes on is seen by nobody.
     address: operation.kind === 'wake' ? NOWHERE : run.addressOf(operation),
+    bytes: operation.view?.BYTES_PER_ELEMENT ?? 0,
     reads: operation.reads,
     late: operation.kind === 'timeout',
     tells: run.listenersOf(operation),
   }
 }
 
+/** Views of other element sizes may see the same bytes. */
+const overlap = (a: Access, b: Access): boolean =>
+  a.address !== NOWHERE &&
+  b.address !== NOWHERE &&
+  a.address < b.address + b.bytes &&
+  b.address < a.address + a.bytes
+
 export const depend = (a: Access, b: Access): boolean =>
   (a.late && b.late) ||
-  (a.address === b.address && a.address !== NOWHERE && !(a.reads && b.reads)) ||
+  (overlap(a, b) && !(a.reads && b.reads)) ||
   a.tells.includes(b.thread) ||
   b.tells.includes(a.thread) ||
   a.tells.some(thread => b.tells.includes(thread))
@@ -56,7 +67,8 @@ function latest(a: readonly number[], b: readonly number[]): number[] {
 export class Trace {
   readonly events: Event[] = []
   readonly #clocks: (readonly number[])[] = []
-  readonly #byAddress = new Map<number, number[]>()
+  /** By the eight bytes that they are in: no element is in more. */
+  readonly #byCell = new Map<number, number[]>()
   readonly #late: number[] = []
   /** Steps that some event loop has learnt of. */
   readonly #telling: number[] = []
@@ -90,15 +102,16 @@ export class Trace {
     if (access.late) this.#late.push(at)
     if (access.tells.length > 0) this.#telling.push(at)
     if (access.address === NOWHERE) return races
-    const there = this.#byAddress.get(access.address)
-    if (there === undefined) this.#byAddress.set(access.address, [at])
+    const cell = cellOf(access.address)
+    const there = this.#byCell.get(cell)
+    if (there === undefined) this.#byCell.set(cell, [at])
     else there.push(at)
     return races
   }
 
   /** The events that an access may depend on, in their order. */
   #earlier({ address, late, tells }: Access): readonly number[] {
-    const list = this.#byAddress.get(address) ?? []
+    const list = this.#byCell.get(cellOf(address)) ?? []
     // Of a thread that is told something the last step is enough: the others come before that.
     const told = tells.map(thread => this.#clocks[thread]?.[thread] ?? -1).filter(at => at >= 0)
     const more = [...(late ? this.#late : []), ...this.#telling, ...told]
