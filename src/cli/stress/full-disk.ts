@@ -15,13 +15,15 @@ const MOUNT = `mount -t tmpfs -o ${OPTIONS} none "$0" && echo mounted && exec ca
 
 export class FullDisk {
   readonly #holder: ChildProcess
+  readonly #gone: Promise<unknown>
   /** An empty file: what is written to it does not fit. */
   readonly file: string
   /** A file that cannot be made. */
   readonly newFile: string
 
-  private constructor(holder: ChildProcess, root: string) {
+  private constructor(holder: ChildProcess, gone: Promise<unknown>, root: string) {
     this.#holder = holder
+    this.#gone = gone
     this.file = join(root, 'file')
     this.newFile = join(root, 'new')
   }
@@ -33,20 +35,21 @@ export class FullDisk {
   static async mount(folder: string): Promise<FullDisk | undefined> {
     const holder = spawn('unshare', ['--user', '--map-root-user', '--mount', 'sh', '-c', MOUNT, folder], {
       stdio: ['pipe', 'pipe', 'ignore'],
+      // A terminal's Ctrl-C is for us.
+      detached: true,
     })
     const gone = once(holder, 'close').catch(() => {})
     const mounted = await Promise.race([once(holder.stdout, 'data').then(() => true), gone.then(() => false)])
     if (!mounted) return undefined
-    const disk = new FullDisk(holder, `/proc/${holder.pid}/root${folder}`)
+    const disk = new FullDisk(holder, gone, `/proc/${holder.pid}/root${folder}`)
     closeSync(openSync(disk.file, 'w'))
     fill(join(disk.file, '..', 'full'))
     return disk
   }
 
   async unmount(): Promise<void> {
-    const gone = once(this.#holder, 'close')
     this.#holder.stdin?.end()
-    await gone
+    await this.#gone
   }
 }
 

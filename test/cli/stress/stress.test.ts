@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdirSync, readdirSync } from 'node:fs'
 import { text } from 'node:stream/consumers'
@@ -7,8 +8,12 @@ import { FAULTS } from '../../../src/cli/stress/faults/index.js'
 import { OPERATIONS } from '../../../src/cli/stress/operations/index.js'
 import type { StressReport } from '../../../src/cli/stress/report.js'
 import { khelper, startKhelper } from '../../helpers/command.js'
+import { withoutNamespaces } from '../../helpers/namespaces.js'
+import { eventually } from '../../helpers/resources.js'
 import { temporary } from '../../helpers/temporary.js'
 
+/** Who holds the full disk, where there is one. */
+const HOLDER = withoutNamespaces ? [] : ['-x', 'cat']
 /** Twice the pack of operations and of faults. */
 const STEPS = '600'
 
@@ -64,11 +69,18 @@ for (const [signal, exitCode] of [
     const stress = startKhelper(['stress', '--seed', '6', '--seconds', '600'], {
       env: { ...process.env, TMPDIR },
       stdio: ['ignore', 'pipe', 'inherit'],
+      detached: true,
     })
     assert.ok(stress.stdout !== null)
     const exited = once(stress, 'exit')
+    assert.ok(stress.pid !== undefined)
     await once(stress.stdout, 'readable')
-    stress.kill(signal)
+    await eventually(
+      'it is under way',
+      () => spawnSync('pgrep', ['-P', `${stress.pid}`, ...HOLDER]).status === 0,
+    )
+    // As a terminal does it: to all that are in the foreground.
+    process.kill(-stress.pid, signal)
     assert.match(
       await text(stress.stdout),
       new RegExp(`^seed 6\n[^]*interrupted by ${signal}\n[^]*leaked: nothing`),

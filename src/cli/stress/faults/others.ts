@@ -147,7 +147,11 @@ export const sigchld: Fault = {
           resolve()
         }
         try {
-          const child = spawn('/bin/sh', ['-c', `exit ${status}`], { stdio: 'ignore' })
+          const child = spawn('/bin/sh', ['-c', `exit ${status}`], {
+            stdio: 'ignore',
+            // A terminal's Ctrl-C is for us.
+            detached: true,
+          })
           child.once('error', error => ended(errorOutcome(error)))
           child.once('exit', (code, signal) => ended(signal ?? `exit ${code}`))
         } catch (error) {
