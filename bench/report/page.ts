@@ -19,7 +19,7 @@ const escaped = (text: string): string => text.replace(/[&<>"]/g, character => E
 /** JSON within a script element: nothing in it may close the element. */
 const embedded = (value: unknown): string => JSON.stringify(value).replaceAll('<', '\\u003c')
 
-export function reportPage({ machine, date, figures, leftOut, targets }: Report): string {
+export function reportPage({ machine, date, quick, figures, leftOut, targets }: Report): string {
   const read = (name: string): string => readFileSync(new URL(name, HERE), 'utf8')
   const chartJs = readFileSync(new URL('chart.umd.min.js', import.meta.resolve('chart.js')), 'utf8')
   const suites = [...new Set(figures.map(({ suite }) => suite))]
@@ -39,7 +39,7 @@ export function reportPage({ machine, date, figures, leftOut, targets }: Report)
 <p>${escaped(machineLine(machine))}. ${escaped(date.slice(0, 10))}.</p>
 <p>Contenders took turns within one run. Figures are medians with half the distance of the quartiles; a ratio
 says how many times as good khelper is as the other.</p>
-<nav>${suites.map(suite => `<a href="#${suite}">${escaped(suite)}</a>`).join(' ')}</nav>
+${quick ? '<p><strong>A quick run: it shows that everything runs, and has too few samples to mean anything.</strong></p>\n' : ''}<nav>${suites.map(suite => `<a href="#${suite}">${escaped(suite)}</a>`).join(' ')}</nav>
 </header>
 <main>
 ${targets.length > 0 ? targetsSection(targets) : ''}

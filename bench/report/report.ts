@@ -13,6 +13,8 @@ export interface LeftOut {
 export interface Report {
   readonly machine: Machine
   readonly date: string
+  /** It was only to be seen that everything runs. */
+  readonly quick?: true
   readonly figures: readonly Figure[]
   readonly leftOut: readonly LeftOut[]
   readonly targets: readonly CheckedTarget[]

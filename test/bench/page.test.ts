@@ -72,6 +72,18 @@ const html = reportPage({
   targets: checkTargets(FIGURES),
 })
 
+test('of a quick run the page says that it means nothing', () => {
+  const quick = {
+    machine: machine(),
+    date: new Date().toISOString(),
+    figures: FIGURES,
+    leftOut: [],
+    targets: [],
+  }
+  assert.match(reportPage({ ...quick, quick: true }), /A quick run/)
+  assert.doesNotMatch(reportPage(quick), /A quick run/)
+})
+
 test('the page needs nothing but itself', () => {
   assert.doesNotMatch(html, /<(link|script|img)[^>]+(src|href)="(?!data:)/)
 })
