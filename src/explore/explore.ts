@@ -2,6 +2,7 @@
  * Explores the schedules of a scenario.
  */
 import { pathToFileURL } from 'node:url'
+import { parse } from 'acorn'
 import { type Loader, loadModules } from './loader.js'
 import { countPreemptions, type FoundFailure, scheduleOf, scheduleTable } from './report.js'
 import { Run, type RunLimits, type Scenario } from './run.js'
@@ -123,6 +124,29 @@ export async function exploreBy(
   return new Explorer(await loadScenario(scenario, options), options).run(strategy)
 }
 
+const isExpression = (source: string): boolean => {
+  try {
+    parse(`(${source})`, { ecmaVersion: 'latest', sourceType: 'module' })
+    return true
+  } catch {
+    return false
+  }
+}
+
+/**
+ * A function as an expression; a method's source stands by itself within an object only.
+ * @throws UnsupportedCode for functions without a source
+ */
+function sourceOf(scenario: object): string {
+  const source = Function.prototype.toString.call(scenario)
+  for (const candidate of [source, `Object.values({ ${source} })[0]`]) {
+    if (isExpression(candidate)) return `(${candidate})`
+  }
+  throw new UnsupportedCode(
+    'the scenario has no source, as a bound function has none: give the function itself',
+  )
+}
+
 /** Whole numbers, and the least that each may be. */
 const LEAST: Readonly<Partial<Record<keyof ExploreOptions, number>>> = {
   preemptions: 0,
@@ -169,7 +193,7 @@ async function loadScenario(scenario: unknown, options: ExploreOptions): Promise
       `import * as module${at} from ${JSON.stringify(String(where))}\nconst named${at} = [${JSON.stringify(name)}, module${at}]`,
   )
   const list = names.map((_, at) => `named${at}`).join(', ')
-  const source = `${imports.join('\n')}\nconst scenario = (${Function.prototype.toString.call(scenario)})\nexport default () => scenario(Object.fromEntries([${list}]))`
+  const source = `${imports.join('\n')}\nconst scenario = ${sourceOf(scenario)}\nexport default () => scenario(Object.fromEntries([${list}]))`
   return loadModules({ url: base, source })
 }
 

@@ -748,6 +748,33 @@ describe('how it is run', () => {
   })
 })
 
+describe('where a scenario comes from', () => {
+  const scenarios = {
+    method() {
+      return { threads: [() => {}] }
+    },
+    async asynchronous() {
+      return { threads: [() => {}] }
+    },
+    ['computed']: () => ({ threads: [() => {}] }),
+    function: function named() {
+      return { threads: [() => {}] }
+    },
+  }
+  for (const [kind, scenario] of Object.entries(scenarios)) {
+    test(`${kind}`, async () => {
+      assert.equal((await explore(scenario)).complete, true)
+    })
+  }
+
+  test('a function without a source is refused', async () => {
+    await assert.rejects(explore(lostUpdate.bind(undefined)), {
+      code: 'ERR_KHELPER_UNSUPPORTED',
+      message: /no source/,
+    })
+  })
+})
+
 describe('bad input', () => {
   test('scenarios, strategies and schedules that are none', async () => {
     await assert.rejects(explore('no' as never), { code: 'ERR_INVALID_ARG_TYPE' })
