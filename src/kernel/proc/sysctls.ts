@@ -11,6 +11,7 @@ const HELPER_PATH_BYTES = 256
 const CORE_PATTERN_BYTES = 128
 const PATH_BYTES = 4096
 const LARGEST_INT = 2 ** 31 - 1
+const SMALLEST_INT = -(2 ** 31)
 
 interface Masks {
   usermodehelperBset: bigint
@@ -29,7 +30,7 @@ export function defineSysctls(proc: ProcTree, kernel: Masks): void {
   text('/proc/sys/kernel/poweroff_cmd', POWEROFF)
   text('/proc/sys/kernel/core_pattern', 'core', CORE_PATTERN_BYTES)
   number('/proc/sys/kernel/core_pipe_limit', 0, 0, LARGEST_INT)
-  number('/proc/sys/kernel/core_uses_pid', 0, 0, 1)
+  number('/proc/sys/kernel/core_uses_pid', 0, SMALLEST_INT, LARGEST_INT)
   proc.define('/proc/sys/kernel/modules_disabled', oneWay('/proc/sys/kernel/modules_disabled'))
 
   // Of applications that are not in use there is nothing to be seen.

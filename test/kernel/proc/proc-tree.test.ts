@@ -34,7 +34,7 @@ const TEXTS: readonly (readonly [string, string | RegExp, number])[] = [
 /** What a file holds at first; then the least and the largest number that it takes. */
 const NUMBERS: readonly (readonly [string, number, readonly [number, number]])[] = [
   ['/proc/sys/kernel/core_pipe_limit', 0, [0, INT_MAX]],
-  ['/proc/sys/kernel/core_uses_pid', 0, BIT],
+  ['/proc/sys/kernel/core_uses_pid', 0, [-INT_MAX - 1, INT_MAX]],
   ['/proc/sys/kernel/keys/maxkeys', 200, MANY],
   ['/proc/sys/kernel/keys/maxbytes', 20_000, MANY],
   ['/proc/sys/kernel/keys/root_maxkeys', 1_000_000, MANY],
@@ -126,7 +126,7 @@ describe('numbers', () => {
         assert.equal(proc.read(path), `${held}\n`, JSON.stringify(data))
       }
       const refused = ['x', '1x', '0x', '08', '1.5', '1e3', '--1', ' \n', '0x1g']
-      for (const data of [...refused, `${least - 1}`, `${most + 1}`, '-2147483648', '99999999999999999999']) {
+      for (const data of [...refused, `${least - 1}`, `${most + 1}`, '-2147483649', '99999999999999999999']) {
         const error = { name: 'SystemError', code: 'EINVAL', syscall: 'write', path }
         assert.throws(() => proc.write(path, data), error, JSON.stringify(data))
         assert.equal(proc.read(path), `${most}\n`, 'nothing has changed')
