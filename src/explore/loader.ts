@@ -3,11 +3,18 @@
  */
 import { existsSync, readFileSync, statSync } from 'node:fs'
 import { createRequire, SourceMap } from 'node:module'
-import { basename, dirname } from 'node:path'
+import { basename, dirname, extname } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { compileFunction } from 'node:vm'
 import { REPLACED, type Runtime } from './runtime.js'
-import { type Parsed, parseSource, transformModule, UnsupportedCode } from './transform.js'
+import {
+  isCommonJs,
+  PARAMETERS,
+  type Parsed,
+  parseSource,
+  transformModule,
+  UnsupportedCode,
+} from './transform.js'
 import { isTypeScript, type JavaScript, toJavaScript } from './typescript.js'
 
 type Exports = Record<string, unknown>
@@ -49,6 +56,10 @@ export async function loadModules(entry: {
       return
     }
     const file = fileURLToPath(url)
+    if (source === undefined && isRequired(file)) {
+      natives.set(url, required(file))
+      return
+    }
     const { code, map } = source === undefined ? await readSource(file) : { code: source, map: undefined }
     const parsed = parseSource(code, file)
     for (const name of parsed.accessors) accessors.add(name)
@@ -58,16 +69,22 @@ export async function loadModules(entry: {
     for (const next of resolved.values()) await add(next)
   }
   await add(entry.url, entry.source)
-  for (const unit of units.values()) {
-    const { parsed, map } = unit
-    const code = transformModule(parsed, accessors, placeOf(parsed.file, map))
-    unit.compiled = compileFunction(code, ['$', '$import', '$export', ...REPLACED], {
+  const changing = new Set([...units.values()].flatMap(({ parsed }) => [...parsed.changing]))
+  for (const [url, unit] of units) {
+    const { parsed, map, resolved } = unit
+    const isLive = (name: string, imported: string): boolean => {
+      const target = resolved.get(name) ?? name
+      return units.has(target) && (changing.has(imported) || reaches(units, target, url))
+    }
+    const code = transformModule(parsed, { accessors, place: placeOf(parsed.file, map), isLive })
+    unit.compiled = compileFunction(code, [...PARAMETERS, ...REPLACED], {
       filename: parsed.file,
     }) as (...args: unknown[]) => void
   }
   return {
-    load: ({ globals, operations }) => {
-      const loaded = new Map<string, Exports>(natives)
+    load: ({ globals, operations, modules }) => {
+      const loaded = new Map<string, Exports>()
+      for (const [url, exports] of natives) loaded.set(url, withReplaced(exports, modules[url]))
       const instantiate = (url: string): Exports => {
         const known = loaded.get(url)
         if (known !== undefined) return known
@@ -79,12 +96,14 @@ export async function loadModules(entry: {
           Object.defineProperty(exports, name, { get, enumerable: true, configurable: true })
         const exporter = Object.assign(define, {
           all: (other: Exports) => {
-            for (const name of Object.keys(other)) if (name !== 'default') define(name, () => other[name])
+            for (const name of Object.keys(other)) {
+              if (name !== 'default' && !Object.hasOwn(exports, name)) define(name, () => other[name])
+            }
           },
         })
-        const own = Object.create(operations, { meta: { value: { url } } }) as Record<string, unknown>
         unit.compiled(
-          own,
+          operations,
+          metaOf(url),
           (name: string) => instantiate(unit.resolved.get(name) ?? name),
           exporter,
           ...REPLACED.map(name => globals[name]),
@@ -93,6 +112,50 @@ export async function loadModules(entry: {
       }
       return instantiate(entry.url)
     },
+  }
+}
+
+/** Whether one module imports another, itself or through others. */
+function reaches(units: ReadonlyMap<string, Unit>, from: string, to: string): boolean {
+  const seen = new Set<string>()
+  const left = [from]
+  for (let url = left.pop(); url !== undefined; url = left.pop()) {
+    if (url === to) return true
+    if (seen.has(url)) continue
+    seen.add(url)
+    left.push(...(units.get(url)?.resolved.values() ?? []))
+  }
+  return false
+}
+
+/** Whether Node has a file by `require`: it stays as it is. */
+function isRequired(file: string): boolean {
+  const ending = extname(file)
+  return (
+    /^\.(cjs|json)$/.test(ending) ||
+    (ending !== '.mjs' && !isTypeScript(file) && isCommonJs(readFileSync(file, 'utf8')))
+  )
+}
+
+/** A CommonJS module as `import` has it. */
+function required(file: string): Exports {
+  const exports: unknown = createRequire(file)(file)
+  const isObject = (typeof exports === 'object' && exports !== null) || typeof exports === 'function'
+  return { ...(isObject ? (exports as Exports) : {}), default: exports }
+}
+
+function withReplaced(exports: Exports, replaced: Exports | undefined): Exports {
+  if (replaced === undefined) return exports
+  return { ...exports, ...replaced, default: { ...(exports['default'] as Exports), ...replaced } }
+}
+
+const metaOf = (url: string): object => {
+  const filename = fileURLToPath(url)
+  return {
+    url,
+    filename,
+    dirname: dirname(filename),
+    resolve: (name: string) => resolve(name, url, filename),
   }
 }
 

@@ -1,8 +1,16 @@
 /**
- * What transformed code finds as `$`, and in the place of Node's timers, promises and signals.
+ * What transformed code finds as `$explore`, and in the place of Node's timers, promises and signals.
  */
-import { callWith, takesCoroutines } from './callbacks.js'
-import { combine } from './elements.js'
+import {
+  callWith,
+  givenTo,
+  type Host,
+  isForeign,
+  isTransformed,
+  takesCoroutines,
+  withPlain,
+} from './callbacks.js'
+import { combine, type Watcher, watchMethod } from './elements.js'
 import { LogicalAbortController, LogicalAbortSignal } from './logical-abort.js'
 import { called, GeneratorObject, LogicalPromise } from './logical-promise.js'
 import type { Coroutine, Task } from './logical-thread.js'
@@ -19,6 +27,9 @@ type Callback = (...args: unknown[]) => unknown
 
 /** Names that a module finds in its scope with another meaning. */
 export const REPLACED = [
+  'Atomics',
+  'globalThis',
+  'global',
   'Promise',
   'AbortController',
   'AbortSignal',
@@ -38,8 +49,10 @@ type Replaced = Readonly<Record<(typeof REPLACED)[number], unknown>>
 export interface Runtime {
   /** In the place of globals. */
   readonly globals: Replaced
-  /** `$`: what the transform writes calls of. */
+  /** `$explore`: what the transform writes calls of. */
   readonly operations: Readonly<Record<string, unknown>>
+  /** What Node's own modules export here in the place of what they have. */
+  readonly modules: Readonly<Record<string, Readonly<Record<string, unknown>>>>
 }
 
 /** Where the scheduler's wall clock starts: the same in every run. */
@@ -57,8 +70,89 @@ function dateOf(now: () => number): DateConstructor {
 
 /** @param active the run that is under way */
 export function runtimeOf(active: () => Run): Runtime {
-  return { globals: globalsOf(active), operations: operationsOf(active) }
+  const globals = globalsOf(active)
+  return { globals, operations: operationsOf(active), modules: modulesOf(globals) }
 }
+
+type Timer = (callback: Callback, ...args: unknown[]) => object
+
+function modulesOf(globals: Replaced): Runtime['modules'] {
+  const { setTimeout, setInterval, setImmediate, clearTimeout, clearInterval, clearImmediate } = globals
+  const clocks = { performance: globals.performance }
+  const timers = { setTimeout, setInterval, setImmediate, clearTimeout, clearInterval, clearImmediate }
+  const after = (
+    start: (callback: Callback) => object,
+    clear: unknown,
+    value: unknown,
+    options?: Signalled,
+  ) =>
+    new LogicalPromise((resolve, reject) => {
+      const { signal } = options ?? {}
+      const stop = () => {
+        ;(clear as (handle: object) => void)(handle)
+        reject(
+          new DOMException('The operation was aborted', {
+            name: 'AbortError',
+            cause: signal?.reason,
+          } as never),
+        )
+      }
+      const handle = start(() => {
+        signal?.removeEventListener('abort', stop)
+        resolve(value)
+      })
+      if (signal?.aborted) stop()
+      else signal?.addEventListener('abort', stop)
+    })
+  const delayed = (delay?: number, value?: unknown, options?: Signalled) =>
+    after(callback => (setTimeout as Timer)(callback, delay), clearTimeout, value, options)
+  const promises = {
+    setTimeout: delayed,
+    setImmediate: (value?: unknown, options?: Signalled) =>
+      after(callback => (setImmediate as Timer)(callback), clearImmediate, value, options),
+    setInterval: () => {
+      throw new Error('an interval that is gone through cannot be explored')
+    },
+    scheduler: { wait: (delay?: number, options?: Signalled) => delayed(delay, undefined, options) },
+  }
+  return {
+    'node:perf_hooks': clocks,
+    'node:timers': { ...timers, promises },
+    'node:timers/promises': promises,
+  }
+}
+
+interface Signalled {
+  readonly signal?: LogicalAbortSignal
+}
+/** `Atomics`, for code that does not name the operation where it calls it: each is a coroutine. */
+function atomicsOf(): object {
+  const named = Object.getOwnPropertyNames(Atomics).map(kind => {
+    const place = `Atomics.${kind}`
+    const operation = {
+      *[kind](...args: [View, number?, ...unknown[]]): Coroutine {
+        return yield atomic(kind as OperationKind, place, ...args)
+      },
+    }
+    return [kind, operation[kind]] as const
+  })
+  return Object.assign(Object.fromEntries(named), {
+    isLockFree: Atomics.isLockFree,
+    [Symbol.toStringTag]: 'Atomics',
+  })
+}
+
+const atomic = (kind: OperationKind, place: string, view: View, index = 0, ...args: unknown[]): Operation =>
+  Atomics[kind as 'load'] === undefined
+    ? new Operation('load', place, EMPTY, 0)
+    : new Operation(kind, place, view, index, args)
+
+/** The global object, whose properties are what a module finds by their names. */
+const globalObject = (replaced: () => object): object =>
+  new Proxy(globalThis, {
+    get: (target, name) =>
+      Object.hasOwn(replaced(), name) ? Reflect.get(replaced(), name) : Reflect.get(target, name),
+  })
 
 function globalsOf(active: () => Run): Replaced {
   const task =
@@ -85,7 +179,11 @@ function globalsOf(active: () => Run): Replaced {
     return start()
   }
   const clear = (handle: object) => active().clearTimer(handle)
-  return {
+  const outer = globalObject(() => globals)
+  const globals: Replaced = {
+    Atomics: atomicsOf(),
+    globalThis: outer,
+    global: outer,
     Promise: LogicalPromise,
     AbortController: LogicalAbortController,
     AbortSignal: LogicalAbortSignal,
@@ -104,61 +202,237 @@ function globalsOf(active: () => Run): Replaced {
     performance: { now: () => active().now },
     Date: dateOf(() => EPOCH + active().now),
   }
+  return globals
+}
+
+/** An element or a property whose value has been read. */
+interface Taken extends Slot {
+  readonly taken: unknown
+}
+
+/** Something with a key, evaluated once. */
+class Slot {
+  readonly #run: Run
+  readonly #object: View
+  readonly #key: PropertyKey
+  readonly #place: string
+
+  constructor(run: Run, object: View, key: PropertyKey, place: string) {
+    this.#run = run
+    this.#object = object
+    this.#key = key
+    this.#place = place
+  }
+
+  get read(): unknown {
+    touch(this.#run, this.#object, this.#key, false, this.#place)
+    return this.#object[this.#key as number]
+  }
+
+  set value(value: unknown) {
+    touch(this.#run, this.#object, this.#key, true, this.#place)
+    this.#object[this.#key as number] = value as number
+  }
+}
+
+/** Keys of elements are numbers, or written as such. */
+function touch(run: Run, object: unknown, key: PropertyKey, write: boolean, place: string): void {
+  if (typeof key === 'number') run.touch(object, key, write, place)
+  else if (typeof key === 'string' && ArrayBuffer.isView(object)) {
+    const index = Number(key)
+    if (String(index) === key) run.touch(object, index, write, place)
+  }
 }
 
 function operationsOf(active: () => Run): Readonly<Record<string, unknown>> {
+  const plains = new WeakMap<Callback, Callback>()
+  /** The same function, for who expects one that has come to its end when it comes back. */
+  const plain = (target: Callback): Callback => {
+    let known = plains.get(target)
+    if (known === undefined) {
+      known = function (this: unknown, ...args: unknown[]) {
+        return active().direct(target.apply(this, args))
+      }
+      plains.set(target, known)
+    }
+    return known
+  }
+  const host: Host = {
+    plain,
+    iterable: (value, place) => iterable(value, place),
+    touch: (view, index, place) => active().touch(view, index, false, place),
+  }
+  const iterable = (value: unknown, place: string): unknown => {
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) return value
+    if (ArrayBuffer.isView(value)) {
+      return isShared(value) && !(value instanceof DataView)
+        ? elementsOf(value as View, 'values', place)
+        : value
+    }
+    const method = (value as Partial<Iterable<unknown>>)[Symbol.iterator]
+    if (typeof method !== 'function' || NATIVE_ITERATORS.has(method)) return value
+    const iterator = active().direct(method.call(value)) as Iterator<unknown>
+    return { [Symbol.iterator]: () => (isTransformed(iterator.next) ? nativeIterator(iterator) : iterator) }
+  }
+  const nativeIterator = (iterator: Iterator<unknown>): Iterator<unknown> => {
+    const step = (name: 'next' | 'return' | 'throw') => (value?: unknown) =>
+      active().direct(iterator[name]?.(value)) as IteratorResult<unknown>
+    return {
+      next: step('next'),
+      ...(iterator.return && { return: step('return') }),
+      ...(iterator.throw && { throw: step('throw') }),
+    }
+  }
+  const elementsOf = (view: View, kind: 'values' | 'entries', place: string): object => {
+    const steps = (function* (): Generator<unknown, void, unknown> {
+      for (let index = 0; index < view.length; index += 1) {
+        active().touch(view, index, false, place)
+        yield kind === 'values' ? view[index] : [index, view[index]]
+      }
+    })()
+    return iterate(steps)
+  }
+  const call = (target: unknown, self: unknown, args: unknown[], place: string, name?: PropertyKey) =>
+    callWith(target, self, args, host, place, name)
+  let wanted: unknown
   return {
     v: undefined,
+    o: undefined,
+    f: undefined,
+    r: undefined,
+    /** Whose getter, which is about to be read, may give a coroutine. */
+    set wanted(object: unknown) {
+      wanted = object
+    },
+    getter: (self: unknown, coroutine: Coroutine) => {
+      if (wanted !== self || self === undefined) return active().direct(coroutine)
+      wanted = undefined
+      return coroutine
+    },
     Coroutine: GeneratorObject,
-    construct: (callee: new (...args: unknown[]) => unknown, args: unknown[]) =>
-      (callee as unknown) === LogicalPromise ? promise(args[0] as Callback) : new callee(...args),
+    own: takesCoroutines,
+    construct: (callee: new (...args: unknown[]) => unknown, args: unknown[], place: string) => {
+      if ((callee as unknown) === LogicalPromise) return promise(args[0] as Callback)
+      if (typeof callee !== 'function' || !isForeign(callee)) return new callee(...args)
+      const given = givenTo(callee, args, host, place)
+      if ((callee as unknown) === Proxy)
+        given[1] = withPlain(args[1], host, Reflect.ownKeys(Reflect) as string[])
+      return new callee(...given)
+    },
     run: (value: unknown) => active().direct(value),
-    atomic: (kind: OperationKind, place: string, view: View, index = 0, ...args: unknown[]) =>
-      Atomics[kind as 'load'] === undefined
-        ? new Operation('load', place, EMPTY, 0)
-        : new Operation(kind, place, view, index, args),
-    atomicNow: (kind: OperationKind, place: string, view: View, index = 0, ...args: unknown[]) =>
-      active().executeNow(new Operation(kind, place, view, index, args)),
+    direct: (target: Callback) => plain(target),
+    atomic,
+    atomicNow: (...operation: Parameters<typeof atomic>) => active().executeNow(atomic(...operation)),
     await: (value: unknown) => new Await(LogicalPromise.resolve(value)),
-    spawn: (coroutine: Coroutine) => active().spawn(coroutine),
-    iterate: (coroutine: Coroutine) => ({
-      [Symbol.iterator]() {
-        return this
-      },
-      next: (value: unknown) => coroutine.next(value),
-      return: (value: unknown) => coroutine.return(value),
-      throw: (error: unknown) => coroutine.throw(error),
-    }),
-    call: (target: unknown, args: unknown[]) => callWith(target, undefined, args, active().plainFunction),
+    spawn: (body: (...args: unknown[]) => Coroutine, self: unknown, args: unknown[]) => {
+      let coroutine: Coroutine
+      try {
+        coroutine = body.apply(self, args)
+      } catch (error) {
+        return LogicalPromise.reject(error)
+      }
+      return active().spawn(coroutine)
+    },
+    iterate: (body: (...args: unknown[]) => Coroutine, self: unknown, args: unknown[]) =>
+      iterate(body.apply(self, args)),
+    iterable,
+    call: (target: unknown, args: unknown[], place: string) => call(target, undefined, args, place),
+    apply: (target: unknown, self: unknown, args: unknown[], place: string) =>
+      call(target, self, args, place),
+    bound: (self: unknown, target: unknown) => ({ self, target }),
+    applyBound: (
+      { self, target }: { readonly self: unknown; readonly target: unknown },
+      args: unknown[],
+      place: string,
+    ) => call(target, self, args, place),
     method: (object: Record<PropertyKey, unknown>, name: PropertyKey, args: unknown[], place: string) => {
-      if (ArrayBuffer.isView(object) && isShared(object))
-        active().touchMany(object as unknown as View, String(name), args, place)
-      return callWith(object[name], object, args, active().plainFunction)
+      if (ArrayBuffer.isView(object)) {
+        if (isShared(object) && !(object instanceof DataView)) {
+          if (name === 'values' || name === Symbol.iterator)
+            return elementsOf(object as never, 'values', place)
+          if (name === 'entries') return elementsOf(object as never, 'entries', place)
+        }
+        watchMethod(object, String(name), args, watcher(active(), place))
+      } else if ((object as unknown) === Buffer) watchBuffers(args, watcher(active(), place))
+      return call(object[name], object, args, place, name)
     },
     get: (object: View, key: number, place: string) => {
-      active().touch(object, key, false, place)
+      touch(active(), object, key, false, place)
       return object[key]
     },
     set: (object: View, key: number, value: number, place: string) => {
-      active().touch(object, key, true, place)
+      touch(active(), object, key, true, place)
       object[key] = value
       return value
     },
+    slot: (object: View, key: PropertyKey, place: string) => new Slot(active(), object, key, place),
+    put: (slot: Slot, value: unknown) => {
+      slot.value = value
+      return value
+    },
+    /** With what is there, read before the rest of an expression is evaluated. */
+    taken: (slot: Slot): Taken => Object.assign(slot, { taken: slot.read }),
+    change: (slot: Taken, operator: string, value: number) => {
+      const result = combine(slot.taken as number, operator, value)
+      slot.value = result
+      return result
+    },
     compound: (object: View, key: number, operator: string, value: number, place: string) => {
-      active().touch(object, key, true, place)
+      touch(active(), object, key, true, place)
       const result = combine(object[key] as number, operator, value)
       object[key] = result
       return result
     },
-    step: (object: View, key: number, operator: string, prefix: boolean, place: string) => {
-      active().touch(object, key, true, place)
-      const before = object[key] as number
-      const after = operator === '++' ? before + 1 : before - 1
+    step: (
+      object: Record<PropertyKey, unknown>,
+      key: number,
+      operator: string,
+      prefix: boolean,
+      place: string,
+    ) => {
+      touch(active(), object, key, true, place)
+      const found = object[key]
+      const before = typeof found === 'bigint' ? found : Number(found)
+      const by = typeof before === 'bigint' ? 1n : 1
+      const after = combine(before as number, operator[0] as string, by as number)
       object[key] = after
       return prefix ? after : before
     },
   }
 }
+
+const watcher = (run: Run, place: string): Watcher => ({
+  touch: (view, index, write) => run.touch(view, index, write, place),
+  touchBytes: (view, offset, bytes, write) => {
+    if (isShared(view)) run.touchBytes(view, offset, bytes, write, place)
+  },
+})
+
+/** A buffer's functions read the views that they are given, or a list of them. */
+function watchBuffers(args: readonly unknown[], { touch }: Watcher): void {
+  for (const view of args.flat()) {
+    if (!ArrayBuffer.isView(view) || !isShared(view)) continue
+    for (let index = 0; index < (view as View).length; index += 1) touch(view, index, false)
+  }
+}
+
+const IteratorPrototype = Object.getPrototypeOf(Object.getPrototypeOf([][Symbol.iterator]())) as object
+
+/** Iterators that run no code but the language's. */
+const NATIVE_ITERATORS = new Set<unknown>([
+  Array.prototype.values,
+  Map.prototype.entries,
+  Set.prototype.values,
+  (IteratorPrototype as Iterable<unknown>)[Symbol.iterator],
+])
+
+/** A generator's object that is no coroutine: who uses it runs it. */
+const iterate = (steps: Generator<unknown, unknown, unknown>): object =>
+  Object.create(IteratorPrototype, {
+    next: { value: (value: unknown) => steps.next(value) },
+    return: { value: (value: unknown) => steps.return(value) },
+    throw: { value: (error: unknown) => steps.throw(error) },
+  }) as object
 
 /** `new Promise(executor)`: the executor may switch. */
 function* promise(executor: Callback): Coroutine {

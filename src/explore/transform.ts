@@ -3,14 +3,18 @@
  *
  * Every function becomes a generator; every call whose result is such a generator is run to its end in place (`yield*`),
  * and every `Atomics` operation is a `yield`. An async function runs as a task of its logical thread, `await` is a yield,
- * too. What cannot be a generator (constructors, field initialisers, setters, most callbacks of built-in functions, the
- * top of a module) runs to its end without a switch in between.
+ * too. What cannot be a generator (constructors, field initialisers, setters, what the language itself calls, most
+ * callbacks of built-in functions, the top of a module) runs to its end without a switch in between.
  *
  * A plain access to an element is told to the runtime, which looks for data races, and is no place to switch: in a
  * program without data races the order of plain accesses follows from that of the atomic ones.
+ *
+ * The runtime is `$explore` in what is written here. Its fields `v`, `o`, `f` and `r` hold a value only until the
+ * expression's next part, which reads it before anything else is run: a switch never comes in between.
  */
 import { parse } from 'acorn'
 import { generate } from 'astring'
+import { isWatched } from './elements.js'
 
 /** A node whose kind has been looked at: its parts by name. */
 // biome-ignore lint/suspicious/noExplicitAny: the parts of a syntax tree are told apart at run time
@@ -32,7 +36,24 @@ export interface Parsed {
   readonly imports: readonly string[]
   /** Names of accessors, which may touch shared memory when they are read. */
   readonly accessors: ReadonlySet<string>
+  /** Names that the module declares, in whatever scope, other than by imports. */
+  readonly declared: ReadonlySet<string>
+  /** Exported names whose values change. */
+  readonly changing: ReadonlySet<string>
 }
+
+/** What is known of all modules that are loaded together. */
+export interface Surroundings {
+  /** The names of all accessors. */
+  readonly accessors: ReadonlySet<string>
+  /** Names a line of the source. */
+  place(line: number, column: number): string
+  /** Whether an imported name has to be looked up each time: its value changes, or comes later. */
+  isLive(source: string, imported: string): boolean
+}
+
+/** What a module's code finds beside the globals. */
+export const PARAMETERS = ['$explore', '$explore_meta', '$explore_import', '$explore_export'] as const
 
 function parsed(text: string, file: string): Tree {
   try {
@@ -56,27 +77,51 @@ export function parseSource(text: string, file: string): Parsed {
   const tree = parsed(text, file)
   const imports: string[] = []
   const accessors = new Set<string>()
+  const declared = new Set<string>()
+  const assigned = new Set<string>()
   visit(tree, node => {
     if (/^(Import|Export(Named|All))Declaration$/.test(node.type) && node.source)
       imports.push(node.source.value)
     const accessor = (node.type === 'MethodDefinition' || node.type === 'Property') && node.kind === 'get'
     if (accessor && !node.computed) accessors.add(node.key.name ?? String(node.key.value))
+    for (const name of namesOf(node)) declared.add(name)
+    const changed = node.type === 'AssignmentExpression' ? node.left : node.argument
+    if (node.type === 'AssignmentExpression' || node.type === 'UpdateExpression')
+      for (const name of patternNames(changed)) assigned.add(name)
   })
-  return { tree, file, imports, accessors }
+  const changing = new Set<string>()
+  for (const [exported, local] of exportedNames(tree)) if (assigned.has(local)) changing.add(exported)
+  return { tree, file, imports, accessors, declared, changing }
 }
 
-/**
- * @param accessors the names of all accessors of all modules that are loaded together
- * @param place names a line of the source
- * @returns the body of a function of `$`, `$import` and `$export`
- */
-export function transformModule(
-  parsed: Parsed,
-  accessors: ReadonlySet<string>,
-  place: (line: number, column: number) => string,
-): string {
-  const transformer = new Transformer(accessors, place)
-  return `"use strict";\n${generate(transformer.module(parsed.tree))}`
+/** @returns the body of a function of `PARAMETERS` */
+export function transformModule(parsed: Parsed, surroundings: Surroundings): string {
+  return `"use strict";\n${generate(new Transformer(parsed, surroundings).module(parsed.tree))}`
+}
+
+/** Whether a file is a CommonJS module: it has no `import` or `export`, and uses what only those have. */
+export function isCommonJs(text: string): boolean {
+  if (!/\b(require|exports)\b/.test(text)) return false
+  let tree: Tree
+  try {
+    tree = parse(text, {
+      ecmaVersion: 'latest',
+      sourceType: 'script',
+      allowReturnOutsideFunction: true,
+      allowHashBang: true,
+    })
+  } catch {
+    return false
+  }
+  let found = false
+  visit(tree, node => {
+    const { type, callee, object, property } = node
+    found ||= type === 'CallExpression' && callee.name === 'require'
+    found ||=
+      type === 'MemberExpression' &&
+      (object.name === 'exports' || (object.name === 'module' && property.name === 'exports'))
+  })
+  return found
 }
 
 function visit(node: Tree, look: (node: Tree) => void): void {
@@ -87,41 +132,175 @@ function visit(node: Tree, look: (node: Tree) => void): void {
   }
 }
 
+/** The names that a pattern binds or assigns. */
+function patternNames(pattern: Tree): string[] {
+  switch (pattern?.type) {
+    case 'Identifier':
+      return [pattern.name]
+    case 'ObjectPattern':
+      return pattern.properties.flatMap((each: Tree) => patternNames(each.value ?? each))
+    case 'ArrayPattern':
+      return pattern.elements.flatMap(patternNames)
+    case 'AssignmentPattern':
+      return patternNames(pattern.left)
+    case 'RestElement':
+      return patternNames(pattern.argument)
+    default:
+      return []
+  }
+}
+
+/** The names that a node by itself declares. */
+function namesOf(node: Tree): string[] {
+  switch (node.type) {
+    case 'VariableDeclarator':
+      return patternNames(node.id)
+    case 'CatchClause':
+      return patternNames(node.param)
+    case 'ClassDeclaration':
+    case 'ClassExpression':
+      return patternNames(node.id)
+    case 'FunctionDeclaration':
+    case 'FunctionExpression':
+    case 'ArrowFunctionExpression':
+      return [...patternNames(node.id), ...node.params.flatMap(patternNames)]
+    default:
+      return []
+  }
+}
+
+const declaredNames = (declaration: Tree): string[] =>
+  declaration.id ? [declaration.id.name] : declaration.declarations.flatMap(namesOf)
+
+/** What a module exports of its own, and under which name it has it. */
+function* exportedNames(tree: Tree): Generator<readonly [string, string]> {
+  for (const { type, source, specifiers, declaration } of tree.body) {
+    if (type !== 'ExportNamedDeclaration' || source) continue
+    for (const { local, exported } of specifiers) yield [nameOf(exported), local.name]
+    if (declaration) for (const name of declaredNames(declaration)) yield [name, name]
+  }
+}
+
+const nameOf = (node: Tree): string => node.name ?? node.value
+
 const id = (name: string): Tree => ({ type: 'Identifier', name })
 const literal = (value: unknown): Tree => ({ type: 'Literal', value, raw: JSON.stringify(value) })
-const member = (object: Tree, name: string): Tree => ({
-  type: 'MemberExpression',
-  object,
-  property: id(name),
-  computed: false,
-  optional: false,
-})
+const member = (object: Tree, name: string): Tree =>
+  /^[\p{ID_Start}$_][\p{ID_Continue}$]*$/u.test(name)
+    ? { type: 'MemberExpression', object, property: id(name), computed: false, optional: false }
+    : { type: 'MemberExpression', object, property: literal(name), computed: true, optional: false }
 const call = (callee: Tree, args: readonly Tree[]): Tree => ({
   type: 'CallExpression',
   callee,
   arguments: args,
   optional: false,
 })
-const runtime = (name: string, ...args: readonly Tree[]): Tree => call(member(id('$'), name), args)
+const RUNTIME = id('$explore')
+const runtime = (name: string, ...args: readonly Tree[]): Tree => call(member(RUNTIME, name), args)
+/** Where a value is kept until the next part of an expression reads it. */
+const kept = (name: 'v' | 'o' | 'f' | 'r' | 'wanted'): Tree => member(RUNTIME, name)
+const assign = (left: Tree, right: Tree): Tree => ({
+  type: 'AssignmentExpression',
+  operator: '=',
+  left,
+  right,
+})
+const conditional = (test: Tree, consequent: Tree, alternate: Tree): Tree => ({
+  type: 'ConditionalExpression',
+  test,
+  consequent,
+  alternate,
+})
+const binary = (operator: string, left: Tree, right: Tree): Tree => ({
+  type: 'BinaryExpression',
+  operator,
+  left,
+  right,
+})
+const sequence = (...expressions: readonly Tree[]): Tree => ({ type: 'SequenceExpression', expressions })
+const list = (elements: readonly Tree[]): Tree => ({ type: 'ArrayExpression', elements })
 const yieldOf = (argument: Tree, delegate = false): Tree => ({ type: 'YieldExpression', argument, delegate })
 const returnOf = (argument: Tree): Tree => ({ type: 'ReturnStatement', argument })
 const block = (body: readonly Tree[]): Tree => ({ type: 'BlockStatement', body })
 const expression = (inner: Tree): Tree => ({ type: 'ExpressionStatement', expression: inner })
-const THIS = { type: 'ThisExpression' }
+const constant = (name: string, init: Tree): Tree => ({
+  type: 'VariableDeclaration',
+  kind: 'const',
+  declarations: [{ type: 'VariableDeclarator', id: id(name), init }],
+})
+const arrow = (params: readonly Tree[], body: Tree): Tree => ({
+  type: 'ArrowFunctionExpression',
+  params,
+  body,
+  expression: body.type !== 'BlockStatement',
+  async: false,
+})
+const rest = (argument: Tree): Tree => ({ type: 'RestElement', argument })
+const spread = (argument: Tree): Tree => ({ type: 'SpreadElement', argument })
+const THIS: Tree = { type: 'ThisExpression' }
+const SUPER: Tree = { type: 'Super' }
+const ARGUMENTS = id('arguments')
+const UNDEFINED: Tree = { type: 'UnaryExpression', operator: 'void', prefix: true, argument: literal(0) }
 
-const generator = (params: readonly Tree[], body: Tree, name: Tree = null): Tree => ({
+const generator = (params: readonly Tree[], body: Tree): Tree => ({
   type: 'FunctionExpression',
-  id: name,
+  id: null,
   params,
   body,
   generator: true,
   async: false,
 })
-/** Runs a generator's body with the `this` of where it stands. */
-const bound = (body: Tree): Tree => call(member(generator([], body), 'call'), [THIS])
 
 const isFunction = (node: Tree): boolean =>
   node.type === 'FunctionExpression' || node.type === 'ArrowFunctionExpression'
+
+/** Whether a value may be a function, as far as its expression says. */
+function mayBeFunction(node: Tree): boolean {
+  switch (node.type) {
+    case 'Literal':
+    case 'TemplateLiteral':
+    case 'BinaryExpression':
+    case 'UnaryExpression':
+    case 'UpdateExpression':
+    case 'ObjectExpression':
+    case 'ArrayExpression':
+    case 'ClassExpression':
+    case 'NewExpression':
+      return false
+    case 'ConditionalExpression':
+      return mayBeFunction(node.consequent) || mayBeFunction(node.alternate)
+    case 'LogicalExpression':
+      return mayBeFunction(node.left) || mayBeFunction(node.right)
+    case 'SequenceExpression':
+      return mayBeFunction(node.expressions.at(-1))
+    case 'AssignmentExpression':
+      return mayBeFunction(node.right)
+    default:
+      return true
+  }
+}
+
+/** Whether a chain may be cut short within this part of it. */
+function isOptional(node: Tree): boolean {
+  if (node?.type !== 'MemberExpression' && node?.type !== 'CallExpression') return false
+  return node.optional || isOptional(node.object ?? node.callee)
+}
+
+/** Whether nothing but reading names comes of it: it can be evaluated a little earlier or later. */
+function isSimple(node: Tree): boolean {
+  switch (node.type) {
+    case 'Literal':
+    case 'Identifier':
+    case 'ThisExpression':
+      return true
+    case 'UnaryExpression':
+      return isSimple(node.argument)
+    case 'BinaryExpression':
+      return isSimple(node.left) && isSimple(node.right)
+    default:
+      return false
+  }
+}
 
 /** Whether a function's own `this` occurs in it. */
 function usesThis(node: Tree): boolean {
@@ -132,59 +311,131 @@ function usesThis(node: Tree): boolean {
   return Object.keys(node).some(key => typeof node[key] === 'object' && usesThis(node[key]))
 }
 
-class Transformer {
-  readonly #accessors: ReadonlySet<string>
-  readonly #place: (line: number, column: number) => string
+/** Methods by which the language itself reads a value; it must find one. */
+const PROTOCOL: ReadonlySet<string> = new Set(['toString', 'valueOf', 'toJSON'])
 
-  constructor(accessors: ReadonlySet<string>, place: (line: number, column: number) => string) {
-    this.#accessors = accessors
-    this.#place = place
+/** Whether a property is one that the language itself calls. */
+function isProtocol({ computed, key }: { readonly computed: boolean; readonly key: Tree }): boolean {
+  if (computed) return key.type === 'MemberExpression' && key.object.name === 'Symbol'
+  return key.type !== 'PrivateIdentifier' && PROTOCOL.has(nameOf(key))
+}
+
+/** What belongs to a function, and is captured for functions that the transform makes within it. */
+type Captured = 'arguments' | 'new.target' | 'super' | 'super, to write'
+
+interface Scope {
+  /** How many functions of the transform's there are around. */
+  depth: number
+  readonly captured: Set<Captured>
+}
+
+const CAPTURES: Readonly<Record<Captured, { readonly name: string; readonly value: Tree }>> = {
+  arguments: { name: '$explore_arguments', value: ARGUMENTS },
+  'new.target': {
+    name: '$explore_target',
+    value: { type: 'MetaProperty', meta: id('new'), property: id('target') },
+  },
+  super: {
+    name: '$explore_super',
+    value: arrow([id('key')], {
+      type: 'MemberExpression',
+      object: SUPER,
+      property: id('key'),
+      computed: true,
+      optional: false,
+    }),
+  },
+  'super, to write': {
+    name: '$explore_superSet',
+    value: arrow(
+      [id('key'), id('value')],
+      assign(
+        { type: 'MemberExpression', object: SUPER, property: id('key'), computed: true, optional: false },
+        id('value'),
+      ),
+    ),
+  },
+}
+
+class Transformer {
+  readonly #parsed: Parsed
+  readonly #surroundings: Surroundings
+  /** Imported names that are looked up each time, and how. */
+  readonly #live = new Map<string, Tree>()
+  /** The function whose `arguments` and `super` are meant. */
+  #scope: Scope | undefined
+
+  constructor(parsed: Parsed, surroundings: Surroundings) {
+    this.#parsed = parsed
+    this.#surroundings = surroundings
   }
 
   module(tree: Tree): Tree {
-    const hoisted: Tree[] = []
+    const exports: Tree[] = []
+    const imports: Tree[] = []
+    for (const node of tree.body) {
+      if (node.type === 'ImportDeclaration') this.#import(node, imports)
+      else if (node.source) imports.push(expression(importedAgain(node)))
+    }
     const body: Tree[] = []
-    for (const statement of tree.body) this.#moduleStatement(statement, hoisted, body)
-    return { type: 'Program', sourceType: 'script', body: [...hoisted, ...body] }
+    for (const node of tree.body) this.#moduleStatement(node, exports, body)
+    // A block of its own: names of a module may be those of globals that are given as parameters.
+    return {
+      type: 'Program',
+      sourceType: 'script',
+      body: [block([...exports, ...imports, ...body])],
+    }
   }
 
-  #moduleStatement(node: Tree, hoisted: Tree[], body: Tree[]): void {
+  #import({ specifiers, source }: Tree, imports: Tree[]): void {
+    const namespace = `$explore_import_${imports.length}`
+    imports.push(constant(namespace, runtimeImport(source)))
+    for (const { type, local, imported } of specifiers) {
+      if (type === 'ImportNamespaceSpecifier') {
+        imports.push(constant(local.name, id(namespace)))
+        continue
+      }
+      const name = type === 'ImportDefaultSpecifier' ? 'default' : nameOf(imported)
+      const value = member(id(namespace), name)
+      if (this.#surroundings.isLive(source.value, name) && !this.#parsed.declared.has(local.name)) {
+        this.#live.set(local.name, value)
+      } else imports.push(constant(local.name, value))
+    }
+  }
+
+  /** @param exports what is told before anything is imported: who imports this module in turn finds it */
+  #moduleStatement(node: Tree, exports: Tree[], body: Tree[]): void {
     const source = node.source && runtimeImport(node.source)
     switch (node.type) {
       case 'ImportDeclaration':
-        for (const specifier of node.specifiers) hoisted.push(importStatement(specifier, source))
-        if (node.specifiers.length === 0) hoisted.push(expression(source))
         return
       case 'ExportAllDeclaration':
-        hoisted.push(
-          expression(
-            node.exported ? exportCall(node.exported, source) : call(member(id('$export'), 'all'), [source]),
-          ),
-        )
+        if (node.exported) exports.push(exportOf(nameOf(node.exported), source))
         return
       case 'ExportDefaultDeclaration': {
         const { declaration } = node
         if (declaration.id) {
-          body.push(this.#statement(declaration, 'direct'))
-          hoisted.push(expression(exportCall(id('default'), declaration.id)))
+          body.push(this.#any(declaration, 'direct'))
+          exports.push(exportOf('default', declaration.id))
         } else {
           const value = { ...declaration, type: declaration.type.replace('Declaration', 'Expression') }
-          body.push(expression(exportCall(id('default'), this.#expression(value, 'direct'))))
+          exports.push(exportOf('default', id('$explore_default')))
+          body.push(constant('$explore_default', named('default', this.#any(value, 'direct'))))
         }
         return
       }
       case 'ExportNamedDeclaration':
         for (const { local, exported } of node.specifiers) {
-          hoisted.push(expression(exportCall(exported, node.source ? member(source, local.name) : local)))
+          const value = node.source ? member(source, nameOf(local)) : this.#any(local, 'direct')
+          exports.push(exportOf(nameOf(exported), value))
         }
         if (node.declaration) {
-          body.push(this.#statement(node.declaration, 'direct'))
-          for (const name of declaredNames(node.declaration))
-            hoisted.push(expression(exportCall(id(name), id(name))))
+          body.push(this.#any(node.declaration, 'direct'))
+          for (const name of declaredNames(node.declaration)) exports.push(exportOf(name, id(name)))
         }
         return
       default:
-        body.push(this.#statement(node, 'direct'))
+        body.push(this.#any(node, 'direct'))
     }
   }
 
@@ -195,15 +446,11 @@ class Transformer {
   }
 
   #at(node: Tree): string {
-    return this.#place(node.loc.start.line, node.loc.start.column)
+    return this.#surroundings.place(node.loc.start.line, node.loc.start.column)
   }
 
-  #statement(node: Tree, mode: Mode): Tree {
-    return this.#any(node, mode)
-  }
-
-  #expression(node: Tree, mode: Mode): Tree {
-    return this.#any(node, mode)
+  #place(node: Tree): Tree {
+    return literal(this.#at(node))
   }
 
   #list(nodes: readonly Tree[], mode: Mode): Tree[] {
@@ -224,25 +471,34 @@ class Transformer {
 
   #any(node: Tree, mode: Mode): Tree {
     switch (node.type) {
+      case 'Identifier':
+        return this.#name(node)
       case 'FunctionDeclaration':
       case 'FunctionExpression':
         return this.#function(node)
       case 'ArrowFunctionExpression':
         return this.#arrow(node)
+      case 'ClassDeclaration':
+      case 'ClassExpression':
+        return this.#class(node, mode)
       case 'MethodDefinition':
         return this.#method(node, mode)
       case 'Property':
         return node.kind === 'init' ? this.#property(node, mode) : this.#method(node, mode)
       case 'PropertyDefinition':
-        return { ...node, key: this.#key(node, mode), value: node.value && this.#any(node.value, 'direct') }
-      case 'StaticBlock':
-        return { ...node, body: this.#list(node.body, 'direct') }
+        return this.#field(node, mode)
+      case 'StaticBlock': {
+        const { made, captures } = this.#own(() => this.#list(node.body, 'direct'))
+        return { ...node, body: [...captures, ...made] }
+      }
       case 'CallExpression':
         return this.#call(node, mode)
       case 'NewExpression':
         return this.#new(node, mode)
+      case 'TaggedTemplateExpression':
+        return this.#tagged(node, mode)
       case 'ChainExpression':
-        return this.#settle(this.#chain(node, mode), mode)
+        return this.#chain(node.expression, mode)
       case 'MemberExpression':
         return this.#read(node, mode)
       case 'AssignmentExpression':
@@ -250,25 +506,157 @@ class Transformer {
       case 'UpdateExpression':
         return this.#update(node, mode)
       case 'UnaryExpression':
-        return node.operator === 'delete'
-          ? { ...node, argument: this.#parts(node.argument, mode) }
-          : this.#parts(node, mode)
+        return node.operator === 'delete' ? this.#delete(node, mode) : this.#parts(node, mode)
       case 'AwaitExpression':
         if (mode === 'direct') throw this.#unsupported(node, 'await here')
         return yieldOf(runtime('await', this.#any(node.argument, mode)))
+      case 'YieldExpression':
+        return node.delegate
+          ? { ...node, argument: this.#iterable(node.argument, mode) }
+          : this.#parts(node, mode)
+      case 'ArrayExpression':
+        return { ...node, elements: this.#elements(node.elements, mode) }
+      case 'VariableDeclarator':
+        return {
+          ...node,
+          id: this.#pattern(node.id, mode),
+          init: node.init && this.#assigned(node.id, node.init, mode),
+        }
       case 'ForOfStatement':
         if (node.await) throw this.#unsupported(node, 'for await')
-        return this.#parts(node, mode)
+        return {
+          ...node,
+          left: this.#head(node.left, mode),
+          right: this.#iterable(node.right, mode),
+          body: this.#any(node.body, mode),
+        }
+      case 'ForInStatement':
+        return {
+          ...node,
+          left: this.#head(node.left, mode),
+          right: this.#any(node.right, mode),
+          body: this.#any(node.body, mode),
+        }
+      case 'CatchClause':
+        return {
+          ...node,
+          param: node.param && this.#pattern(node.param, mode),
+          body: this.#any(node.body, mode),
+        }
+      case 'LabeledStatement':
+        return { ...node, body: this.#any(node.body, mode) }
+      case 'BreakStatement':
+      case 'ContinueStatement':
+        return node
       case 'MetaProperty':
-        return node.meta.name === 'import' ? member(id('$'), 'meta') : node
+        if (node.meta.name === 'import') return id('$explore_meta')
+        return this.#isNested ? this.#capture('new.target') : node
       case 'ImportExpression':
         throw this.#unsupported(node, 'import()')
-      case 'AssignmentPattern':
-      case 'ObjectPattern':
-      case 'ArrayPattern':
-        return this.#parts(node, mode)
       default:
         return this.#parts(node, mode)
+    }
+  }
+
+  #name(node: Tree): Tree {
+    if (node.name === 'arguments' && this.#isNested) return this.#capture('arguments')
+    return this.#live.get(node.name) ?? node
+  }
+
+  // Functions.
+
+  /** Code with a `this`, `arguments` and `super` of its own. @returns with what has to stand at its top */
+  #own<Made>(make: () => Made): { readonly made: Made; readonly captures: Tree[] } {
+    const outer = this.#scope
+    const scope: Scope = { depth: 0, captured: new Set() }
+    this.#scope = scope
+    try {
+      const made = make()
+      const captures = [...scope.captured].map(which => constant(CAPTURES[which].name, CAPTURES[which].value))
+      return { made, captures }
+    } finally {
+      this.#scope = outer
+    }
+  }
+
+  /** Code that the transform puts into a function of its own. */
+  #nested<Made>(make: () => Made): Made {
+    const scope = this.#scope
+    if (scope !== undefined) scope.depth += 1
+    try {
+      return make()
+    } finally {
+      if (scope !== undefined) scope.depth -= 1
+    }
+  }
+
+  get #isNested(): boolean {
+    return this.#scope !== undefined && this.#scope.depth > 0
+  }
+
+  #capture(which: Captured): Tree {
+    this.#scope?.captured.add(which)
+    return id(CAPTURES[which].name)
+  }
+
+  #params(params: readonly Tree[]): Tree[] {
+    return params.map(each => this.#pattern(each, 'direct'))
+  }
+
+  #body(node: Tree, mode: Mode): Tree {
+    return block(
+      node.type === 'BlockStatement' ? this.#list(node.body, mode) : [returnOf(this.#any(node, mode))],
+    )
+  }
+
+  /** As a generator of the same parameters. */
+  #generator(node: Tree, mode: Mode = 'coroutine'): Tree {
+    return generator(this.#params(node.params), this.#body(node.body, mode))
+  }
+
+  #function(node: Tree): Tree {
+    if (!node.async && !node.generator) {
+      const { made, captures } = this.#own(() => this.#generator(node))
+      return { ...node, ...made, type: node.type, id: node.id, body: block([...captures, ...made.body.body]) }
+    }
+    if (node.async && node.generator) throw this.#unsupported(node, 'an async generator')
+    const mode = node.async ? 'coroutine' : 'direct'
+    const { made, captures } = this.#own(() => this.#nested(() => this.#generator(node, mode)))
+    const started = runtime(node.async ? 'spawn' : 'iterate', made, THIS, ARGUMENTS)
+    return {
+      ...node,
+      params: placeholders(node.params),
+      async: false,
+      generator: false,
+      body: block([...captures, returnOf(started)]),
+    }
+  }
+
+  /** A function that runs to its end: constructors, setters, what the language calls. */
+  #direct(node: Tree): Tree {
+    const { made, captures } = this.#own(() => ({
+      params: this.#params(node.params),
+      body: this.#list(node.body.body, 'direct'),
+    }))
+    return { ...node, params: made.params, body: block([...captures, ...made.body]) }
+  }
+
+  #arrow(node: Tree): Tree {
+    const plain = this.#nested(() => this.#generator(node))
+    const self = usesThis(node.params) || usesThis(node.body)
+    if (!node.async) return self ? call(member(plain, 'bind'), [THIS]) : plain
+    const params = placeholders(node.params)
+    const others = params.length < node.params.length ? [id('$explore_rest')] : []
+    const given = list([...params, ...others.map(spread)])
+    return arrow([...params, ...others.map(rest)], runtime('spawn', plain, self ? THIS : UNDEFINED, given))
+  }
+
+  #class(node: Tree, mode: Mode): Tree {
+    const mark = { type: 'StaticBlock', body: [expression(runtime('own', THIS))] }
+    return {
+      ...node,
+      superClass: node.superClass && this.#any(node.superClass, mode),
+      body: { ...node.body, body: [mark, ...this.#list(node.body.body, mode)] },
     }
   }
 
@@ -277,229 +665,375 @@ class Transformer {
   }
 
   #property(node: Tree, mode: Mode): Tree {
+    if (node.method) return this.#method(node, mode)
     const key = this.#key(node, mode)
     const value = this.#any(node.value, mode)
-    // A method of an object stays one, for the sake of its name.
-    return { ...node, key, value, shorthand: node.shorthand && value.type === 'Identifier' }
+    const shorthand = node.shorthand && value === node.value
+    return { ...node, key, value: isProtocol(node) ? calledNatively(node.value, value) : value, shorthand }
   }
 
-  #params(params: readonly Tree[]): Tree[] {
-    return this.#list(params, 'direct')
-  }
-
-  #body(node: Tree, mode: Mode = 'coroutine'): Tree {
-    return block(this.#list(node.body, mode))
-  }
-
-  #function(node: Tree): Tree {
-    const params = this.#params(node.params)
-    if (node.async) {
-      if (node.generator) throw this.#unsupported(node, 'an async generator')
-      const task = runtime('spawn', bound(this.#body(node.body)))
-      return { ...node, params, async: false, body: block([returnOf(task)]) }
-    }
-    if (node.generator) {
-      const steps = runtime('iterate', bound(this.#body(node.body, 'direct')))
-      return { ...node, params, generator: false, body: block([returnOf(steps)]) }
-    }
-    return { ...node, params, generator: true, body: this.#body(node.body) }
-  }
-
-  #arrow(node: Tree): Tree {
-    const params = this.#params(node.params)
-    const body = node.expression
-      ? block([returnOf(this.#any(node.body, 'coroutine'))])
-      : this.#body(node.body)
-    if (node.async) {
-      return { ...node, params, async: false, expression: true, body: runtime('spawn', bound(body)) }
-    }
-    const plain = generator(params, body)
-    return usesThis(node.body) ? call(member(plain, 'bind'), [THIS]) : plain
+  #field(node: Tree, mode: Mode): Tree {
+    const key = this.#key(node, mode)
+    if (!node.value) return { ...node, key }
+    const { made, captures } = this.#own(() => this.#any(node.value, 'direct'))
+    const direct = isProtocol(node) ? calledNatively(node.value, made) : made
+    const value = captures.length > 0 ? call(arrow([], block([...captures, returnOf(direct)])), []) : direct
+    return { ...node, key, value }
   }
 
   #method(node: Tree, mode: Mode): Tree {
     const key = this.#key(node, mode)
-    const { value } = node
-    if (node.kind === 'constructor') {
-      const body = this.#body(value.body, 'direct')
-      return { ...node, key, value: { ...value, params: this.#params(value.params), body } }
+    const { kind, value } = node
+    if (kind === 'get') {
+      const { made, captures } = this.#own(() => this.#nested(() => this.#generator(value)))
+      const got = runtime('getter', THIS, call(member(made, 'call'), [THIS]))
+      return { ...node, key, value: { ...value, body: block([...captures, returnOf(got)]) } }
     }
-    if (node.kind === 'get') {
-      return { ...node, key, value: { ...value, body: block([returnOf(bound(this.#body(value.body)))]) } }
-    }
-    if (node.kind === 'set') {
-      const run = runtime('run', bound(this.#body(value.body)))
-      return {
-        ...node,
-        key,
-        value: { ...value, params: this.#params(value.params), body: block([expression(run)]) },
-      }
-    }
-    return { ...node, key, value: this.#function(value) }
+    const direct =
+      kind === 'constructor' || kind === 'set' || (isProtocol(node) && !value.async && !value.generator)
+    return { ...node, key, value: direct ? this.#direct(value) : this.#function(value) }
   }
+
+  // Calls.
 
   /** What a call has given: a coroutine is run to its end. */
   #settle(value: Tree, mode: Mode): Tree {
     if (mode === 'direct') return runtime('run', value)
-    const kept = member(id('$'), 'v')
-    return {
-      type: 'ConditionalExpression',
-      test: {
-        type: 'BinaryExpression',
-        operator: 'instanceof',
-        left: { type: 'AssignmentExpression', operator: '=', left: kept, right: value },
-        right: member(id('$'), 'Coroutine'),
-      },
-      consequent: yieldOf(kept, true),
-      alternate: kept,
-    }
+    return this.#settleKept(assign(kept('v'), value))
+  }
+
+  /** @param value what has been kept as `v` as well */
+  #settleKept(value: Tree): Tree {
+    const test = binary('instanceof', value, member(RUNTIME, 'Coroutine'))
+    return conditional(test, yieldOf(kept('v'), true), kept('v'))
+  }
+
+  /** What is spread or gone through: iterators in transformed code, and views that are watched. */
+  #iterable(node: Tree, mode: Mode): Tree {
+    const value = this.#any(node, mode)
+    return node.type === 'ArrayExpression' ? value : runtime('iterable', value, this.#place(node))
+  }
+
+  #elements(nodes: readonly Tree[], mode: Mode): Tree[] {
+    return nodes.map(node => {
+      if (node === null) return null
+      return node.type === 'SpreadElement'
+        ? { ...node, argument: this.#iterable(node.argument, mode) }
+        : this.#any(node, mode)
+    })
   }
 
   #call(node: Tree, mode: Mode): Tree {
     const { callee } = node
-    const args = this.#list(node.arguments, mode)
-    if (callee.type === 'Super') return { ...node, arguments: args }
+    if (callee.type === 'Super') return { ...node, arguments: this.#elements(node.arguments, mode) }
     const isMember = callee.type === 'MemberExpression'
-    if (isMember && !callee.computed && callee.object.name === 'Atomics') {
-      const operation = [literal(callee.property.name), literal(this.#at(node)), ...args]
+    if (isMember && !callee.computed && this.#isGlobal(callee.object, 'Atomics')) {
+      const args = this.#elements(node.arguments, mode)
+      const operation = [literal(callee.property.name), this.#place(node), ...args]
       return mode === 'direct' ? runtime('atomicNow', ...operation) : yieldOf(runtime('atomic', ...operation))
     }
-    return this.#settle(this.#plainCall(node, callee, args, mode), mode)
+    if (!isMember) return this.#settle(this.#callOf(this.#any(callee, mode), node, mode), mode)
+    const made =
+      callee.object.type === 'Super'
+        ? this.#superCall(node, mode)
+        : this.#methodCall(this.#any(callee.object, mode), node, mode)
+    return this.#settle(made, mode)
+  }
+
+  #isGlobal(node: Tree, name: string): boolean {
+    return node.type === 'Identifier' && node.name === name && !this.#parsed.declared.has(name)
+  }
+
+  /** A built-in function that is given a function must be given one that runs to its end. */
+  #callOf(target: Tree, node: Tree, mode: Mode): Tree {
+    const args = this.#elements(node.arguments, mode)
+    if (node.arguments.some(mayBeFunction)) {
+      return runtime('call', target, list(args), this.#place(node))
+    }
+    // A name that is looked up is no method of where it is looked up.
+    return call(target.type === 'MemberExpression' ? sequence(literal(0), target) : target, args)
+  }
+
+  #methodCall(object: Tree, node: Tree, mode: Mode): Tree {
+    const { computed, property } = node.callee
+    const key = computed ? this.#any(property, mode) : literal(property.name)
+    const args = this.#elements(node.arguments, mode)
+    if (property.type === 'PrivateIdentifier') return call({ ...node.callee, object, optional: false }, args)
+    if (!computed && !isWatched(property.name) && !node.arguments.some(mayBeFunction)) {
+      return call({ ...node.callee, object, optional: false }, args)
+    }
+    return runtime('method', object, key, list(args), this.#place(node))
+  }
+
+  #superCall(node: Tree, mode: Mode): Tree {
+    const target = this.#superRead(node.callee, mode)
+    return runtime('apply', target, THIS, list(this.#elements(node.arguments, mode)), this.#place(node))
   }
 
   /** A promise's executor may switch; any other constructor runs to its end. */
   #new(node: Tree, mode: Mode): Tree {
-    if (node.callee.name !== 'Promise') return this.#parts(node, mode)
-    const list = { type: 'ArrayExpression', elements: this.#list(node.arguments, mode) }
-    return this.#settle(runtime('construct', node.callee, list), mode)
+    const { callee } = node
+    const args = this.#elements(node.arguments, mode)
+    const plain =
+      !/^(Promise|Proxy)$/.test(callee.name) &&
+      node.arguments.every((each: Tree) => each.type !== 'NewExpression' && !mayBeFunction(each))
+    if (plain) return { ...node, callee: this.#any(callee, mode), arguments: args }
+    return this.#settle(runtime('construct', this.#any(callee, mode), list(args), this.#place(node)), mode)
   }
 
-  /** A built-in function that is given a function must be given one that runs to its end. */
-  #plainCall(node: Tree, callee: Tree, args: readonly Tree[], mode: Mode): Tree {
-    const functions = node.arguments.some(
-      (argument: Tree) =>
-        isFunction(argument) || argument.type === 'Identifier' || argument.type === 'MemberExpression',
+  #tagged(node: Tree, mode: Mode): Tree {
+    const { tag } = node
+    const isMember = tag.type === 'MemberExpression'
+    const target = isMember ? this.#reference(tag, mode) : this.#any(tag, mode)
+    const detached = !isMember && target.type === 'MemberExpression' ? sequence(literal(0), target) : target
+    return this.#settle({ ...node, tag: detached, quasi: this.#parts(node.quasi, mode) }, mode)
+  }
+
+  // Chains.
+
+  /** @param finish what is made of the last link; `otherwise`: where the chain is cut short */
+  #chain(node: Tree, mode: Mode, finish?: (object: Tree) => Tree, otherwise = UNDEFINED): Tree {
+    const cut = (value: Tree, go: Tree): Tree =>
+      conditional(binary('==', value, literal(null)), otherwise, go)
+    /** @param next takes the value of a link, and evaluates it before anything else */
+    const link = (part: Tree, next: (value: Tree) => Tree): Tree => {
+      if (!isOptional(part)) return next(this.#any(part, mode))
+      if (part.type === 'MemberExpression' && part.object.type !== 'Super') {
+        return link(part.object, object =>
+          part.optional
+            ? cut(assign(kept('o'), object), next(this.#readOf(kept('o'), part, mode)))
+            : next(this.#readOf(object, part, mode)),
+        )
+      }
+      const { callee } = part
+      const settled = (value: Tree) => next(this.#settle(value, mode))
+      if (callee.type !== 'MemberExpression') {
+        return link(callee, target =>
+          part.optional
+            ? cut(assign(kept('o'), target), settled(this.#callOf(kept('o'), part, mode)))
+            : settled(this.#callOf(target, part, mode)),
+        )
+      }
+      if (callee.object.type === 'Super') {
+        const bound = runtime('bound', THIS, this.#superRead(callee, mode))
+        return cut(member(assign(kept('f'), bound), 'target'), settled(this.#applied(part, mode)))
+      }
+      return link(callee.object, object => {
+        const method = (self: Tree): Tree => {
+          if (!part.optional) return settled(this.#methodCall(self, part, mode))
+          const found = this.#readOf(kept('o'), callee, 'direct', mode)
+          const bound = runtime('bound', assign(kept('o'), self), found)
+          return cut(member(assign(kept('f'), bound), 'target'), settled(this.#applied(part, mode)))
+        }
+        return callee.optional ? cut(assign(kept('o'), object), method(kept('o'))) : method(object)
+      })
+    }
+    if (finish === undefined) return link(node, value => value)
+    return link(node.object, object =>
+      node.optional ? cut(assign(kept('o'), object), finish(kept('o'))) : finish(object),
     )
-    const list = { type: 'ArrayExpression', elements: args }
-    if (callee.type === 'MemberExpression') {
-      const object = callee.object.type === 'Super' ? callee.object : this.#any(callee.object, mode)
-      const own = callee.property.type === 'PrivateIdentifier' || object.type === 'Super'
-      if (callee.computed) {
-        return runtime('method', object, this.#any(callee.property, mode), list, literal(this.#at(node)))
-      }
-      if (own) return call({ ...callee, object }, args)
-      const touches = ELEMENT_METHODS.has(callee.property.name)
-      if (functions || touches) {
-        return runtime('method', object, literal(callee.property.name), list, literal(this.#at(node)))
-      }
-      return call({ ...callee, object }, args)
-    }
-    const target = this.#any(callee, mode)
-    return functions ? runtime('call', target, list) : call(target, args)
   }
 
-  /** Within a chain calls stay as they are: its end is what is looked at. */
-  #chain(node: Tree, mode: Mode): Tree {
-    const inner = (part: Tree): Tree => {
-      if (part.type === 'CallExpression') {
-        return { ...part, callee: inner(part.callee), arguments: this.#list(part.arguments, mode) }
-      }
-      if (part.type === 'MemberExpression') {
-        const property = part.computed ? this.#any(part.property, mode) : part.property
-        return { ...part, object: inner(part.object), property }
-      }
-      return this.#any(part, mode)
-    }
-    return { ...node, expression: inner(node.expression) }
+  /** Calls the method that was found by the link before. */
+  #applied(node: Tree, mode: Mode): Tree {
+    return runtime('applyBound', kept('f'), list(this.#elements(node.arguments, mode)), this.#place(node))
   }
+
+  #delete(node: Tree, mode: Mode): Tree {
+    const { argument } = node
+    const target = argument.type === 'ChainExpression' ? argument.expression : argument
+    if (target.type !== 'MemberExpression' || target.object.type === 'Super') return this.#parts(node, mode)
+    const property = target.computed ? this.#any(target.property, mode) : target.property
+    const of = (object: Tree) => ({ ...node, argument: { ...target, object, property, optional: false } })
+    return argument === target
+      ? of(this.#any(target.object, mode))
+      : this.#chain(target, mode, of, literal(true))
+  }
+
+  // Reads and writes.
 
   #read(node: Tree, mode: Mode): Tree {
-    if (node.object.type === 'Super') return node
-    const object = this.#any(node.object, mode)
-    if (node.computed) {
-      return runtime('get', object, this.#any(node.property, mode), literal(this.#at(node)))
+    if (node.object.type === 'Super') return this.#superRead(node, mode)
+    return this.#readOf(this.#any(node.object, mode), node, mode)
+  }
+
+  /** @param keyMode for a computed key, if that is another than for what is read */
+  #readOf(object: Tree, { computed, property, ...node }: Tree, mode: Mode, keyMode = mode): Tree {
+    const name = computed ? property.value : property.name
+    const accessor = mode === 'coroutine' && typeof name === 'string' && this.#isAccessor(name)
+    if (computed && !accessor) {
+      return runtime('get', object, this.#any(property, keyMode), this.#place(node))
     }
-    const plain = { ...node, object }
-    return this.#accessors.has(node.property.name) ? this.#settle(plain, mode) : plain
+    const read = (from: Tree): Tree => ({
+      type: 'MemberExpression',
+      object: from,
+      property,
+      computed,
+      optional: false,
+    })
+    if (!accessor) return read(object)
+    return this.#wanted(assign(kept('o'), object), read(kept('o')))
+  }
+
+  #isAccessor(name: string): boolean {
+    return this.#surroundings.accessors.has(name)
+  }
+
+  /** A read whose getter gives a coroutine, because it will be run. */
+  #wanted(object: Tree, read: Tree): Tree {
+    return this.#settleKept(
+      sequence(
+        assign(kept('wanted'), object),
+        assign(kept('v'), read),
+        assign(kept('wanted'), UNDEFINED),
+        kept('v'),
+      ),
+    )
+  }
+
+  #superKey({ computed, property }: Tree, mode: Mode): Tree {
+    return computed ? this.#any(property, mode) : literal(property.name)
+  }
+
+  #superRead(node: Tree, mode: Mode): Tree {
+    const { computed, property } = node
+    const value = this.#isNested
+      ? call(this.#capture('super'), [this.#superKey(node, mode)])
+      : { ...node, property: computed ? this.#any(property, mode) : property }
+    const accessor = mode === 'coroutine' && !computed && this.#isAccessor(property.name)
+    return accessor ? this.#wanted(THIS, value) : value
+  }
+
+  /** A member as something to assign to, or to call. */
+  #reference(node: Tree, mode: Mode): Tree {
+    const { computed, property, object } = node
+    if (object.type === 'Super' && this.#isNested) {
+      throw this.#unsupported(node, 'super like this, in a function of another kind than its method,')
+    }
+    return {
+      ...node,
+      object: object.type === 'Super' ? object : this.#any(object, mode),
+      property: computed ? this.#any(property, mode) : property,
+    }
+  }
+
+  #head(node: Tree, mode: Mode): Tree {
+    return node.type === 'VariableDeclaration' ? this.#any(node, mode) : this.#pattern(node, mode)
+  }
+
+  /** What is bound or assigned to: its targets stay such. */
+  #pattern(node: Tree, mode: Mode): Tree {
+    switch (node?.type) {
+      case 'ObjectPattern':
+        return { ...node, properties: node.properties.map((each: Tree) => this.#pattern(each, mode)) }
+      case 'ArrayPattern':
+        return { ...node, elements: node.elements.map((each: Tree) => this.#pattern(each, mode)) }
+      case 'RestElement':
+        return { ...node, argument: this.#pattern(node.argument, mode) }
+      case 'AssignmentPattern':
+        return { ...node, left: this.#pattern(node.left, mode), right: this.#any(node.right, mode) }
+      case 'Property': {
+        const value = this.#pattern(node.value, mode)
+        return {
+          ...node,
+          key: this.#key(node, mode),
+          value,
+          shorthand: node.shorthand && value === node.value,
+        }
+      }
+      case 'MemberExpression': {
+        if (!node.computed || node.object.type === 'Super') return this.#reference(node, mode)
+        const parts = [this.#any(node.object, mode), this.#any(node.property, mode), this.#place(node)]
+        return member(runtime('slot', ...parts), 'value')
+      }
+      default:
+        return node
+    }
+  }
+
+  /** What a pattern is given. */
+  #assigned(pattern: Tree, value: Tree, mode: Mode): Tree {
+    return pattern.type === 'ArrayPattern' ? this.#iterable(value, mode) : this.#any(value, mode)
   }
 
   #assignment(node: Tree, mode: Mode): Tree {
     const { left, operator } = node
-    const right = this.#any(node.right, mode)
-    if (left.type !== 'MemberExpression' || !left.computed) {
-      const target =
-        left.type === 'MemberExpression' ? { ...left, object: this.#any(left.object, mode) } : left
-      return { ...node, left: left.type.endsWith('Pattern') ? this.#parts(left, mode) : target, right }
+    if (left.type !== 'MemberExpression') {
+      return {
+        ...node,
+        left: this.#pattern(left, mode),
+        right: this.#assigned(left, node.right, mode),
+      }
+    }
+    const isSuper = left.object.type === 'Super'
+    if (isSuper && this.#isNested && operator === '=') {
+      return call(this.#capture('super, to write'), [this.#superKey(left, mode), this.#any(node.right, mode)])
+    }
+    const protocol = isProtocol({ computed: left.computed, key: left.property })
+    if (!left.computed || isSuper) {
+      const target = this.#reference(left, mode)
+      const right = this.#any(node.right, mode)
+      return { ...node, left: target, right: protocol ? calledNatively(node.right, right) : right }
     }
     const object = this.#any(left.object, mode)
     const key = this.#any(left.property, mode)
-    const at = literal(this.#at(node))
-    if (operator === '=') return runtime('set', object, key, right, at)
+    const right = this.#any(node.right, mode)
+    const at = this.#place(node)
+    if (operator === '=') {
+      return runtime('set', object, key, protocol ? calledNatively(node.right, right) : right, at)
+    }
     const logical = /^(\?\?|\|\||&&)=$/.exec(operator)?.[1]
-    if (logical === undefined) {
-      return runtime('compound', object, key, literal(operator.slice(0, -1)), right, at)
+    const slot = runtime('slot', object, key, at)
+    if (logical !== undefined) {
+      return {
+        type: 'LogicalExpression',
+        operator: logical,
+        left: member(assign(kept('r'), slot), 'read'),
+        right: runtime('put', kept('r'), right),
+      }
     }
-    return {
-      type: 'LogicalExpression',
-      operator: logical,
-      left: runtime('get', object, key, at),
-      right: runtime('set', object, key, right, at),
-    }
+    const combined = literal(operator.slice(0, -1))
+    // What is there is read before the other side is evaluated, which may take its time.
+    return isSimple(node.right)
+      ? runtime('compound', object, key, combined, right, at)
+      : runtime('change', runtime('taken', slot), combined, right)
   }
 
   #update(node: Tree, mode: Mode): Tree {
     const { argument } = node
     if (argument.type !== 'MemberExpression') return node
-    const object = this.#any(argument.object, mode)
-    if (!argument.computed) return { ...node, argument: { ...argument, object } }
-    const key = this.#any(argument.property, mode)
-    return runtime('step', object, key, literal(node.operator), literal(node.prefix), literal(this.#at(node)))
-  }
-}
-
-/** Methods of views that read or write many elements. */
-const ELEMENT_METHODS: ReadonlySet<string> = new Set([
-  'fill',
-  'set',
-  'copyWithin',
-  'slice',
-  'subarray',
-  'copy',
-  'write',
-  'toString',
-  'indexOf',
-])
-
-const runtimeImport = (source: Tree): Tree => call(id('$import'), [literal(source.value)])
-
-const exportCall = (name: Tree, value: Tree): Tree =>
-  call(id('$export'), [
-    literal(name.name ?? name.value),
-    { type: 'ArrowFunctionExpression', params: [], body: value, expression: true, async: false },
-  ])
-
-function importStatement({ type, local, imported }: Tree, source: Tree): Tree {
-  const value =
-    type === 'ImportNamespaceSpecifier'
-      ? source
-      : member(source, type === 'ImportDefaultSpecifier' ? 'default' : (imported.name ?? imported.value))
-  return {
-    type: 'VariableDeclaration',
-    kind: 'const',
-    declarations: [{ type: 'VariableDeclarator', id: local, init: value }],
-  }
-}
-
-function declaredNames(declaration: Tree): string[] {
-  if (declaration.id) return [declaration.id.name]
-  const names: string[] = []
-  for (const { id: pattern } of declaration.declarations) {
-    if (pattern.type === 'Identifier') names.push(pattern.name)
-    else {
-      visit(pattern, node => {
-        if (node.type === 'Property' && node.value.type === 'Identifier') names.push(node.value.name)
-      })
+    if (!argument.computed || argument.object.type === 'Super') {
+      return { ...node, argument: this.#reference(argument, mode) }
     }
+    const object = this.#any(argument.object, mode)
+    const key = this.#any(argument.property, mode)
+    return runtime('step', object, key, literal(node.operator), literal(node.prefix), this.#place(node))
   }
-  return names
 }
+
+/** As many parameters as a function says that it has. */
+function placeholders(params: readonly Tree[]): Tree[] {
+  const most = params.findIndex(({ type }) => type === 'AssignmentPattern' || type === 'RestElement')
+  return params.slice(0, most < 0 ? params.length : most).map((_, at) => id(`$explore_${at}`))
+}
+
+/** A function for who expects one that has come to its end when it comes back. */
+const calledNatively = (source: Tree, value: Tree): Tree =>
+  isFunction(source) && !source.async && !source.generator ? runtime('direct', value) : value
+
+/** A value that has its name of this, if it is a function without one. */
+const named = (name: string, value: Tree): Tree => {
+  const property = { type: 'Property', kind: 'init', key: id(name), value, computed: false }
+  return member({ type: 'ObjectExpression', properties: [property] }, name)
+}
+
+const runtimeImport = (source: Tree): Tree => call(id('$explore_import'), [literal(source.value)])
+
+/** What is imported to be exported: `export … from`. */
+const importedAgain = ({ type, source, exported }: Tree): Tree => {
+  const all = type === 'ExportAllDeclaration' && !exported
+  return all ? call(member(id('$explore_export'), 'all'), [runtimeImport(source)]) : runtimeImport(source)
+}
+
+const exportOf = (name: string, value: Tree): Tree =>
+  expression(call(id('$explore_export'), [literal(name), arrow([], value)]))
