@@ -117,6 +117,8 @@ const GOES_THROUGH = new Set<unknown>([
   Object.fromEntries,
   TypedArray.from,
   LogicalPromise.all,
+  LogicalPromise.allSettled,
+  LogicalPromise.any,
   LogicalPromise.race,
 ])
 const goesThrough = (callee: object): boolean =>

@@ -1,8 +1,6 @@
 /**
  * Promises of logical threads: settled and heard within a run, in the order in which Node would.
  */
-import { Await } from './operations.js'
-
 type Reaction = () => void
 
 /** Where reactions go: to the event loop of the thread that waits. */
@@ -29,8 +27,11 @@ function tasks(): TaskQueue {
   return queue
 }
 
-const isThenable = (value: unknown): value is PromiseLike<unknown> =>
-  typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function'
+/** A microtask of the running thread; while there is none, at once: there is nobody to wait for. */
+function soon(reaction: Reaction): void {
+  if (tasks().current() === undefined) reaction()
+  else tasks().enqueue(reaction)
+}
 
 export type Outcome =
   | { readonly ok: true; readonly value: unknown }
@@ -47,15 +48,31 @@ export class LogicalPromise<Value> implements PromiseLike<Value> {
   #reactions: { readonly thread: unknown; readonly react: (outcome: Outcome) => void }[] = []
 
   constructor(executor: (resolve: (value: unknown) => void, reject: (error: unknown) => void) => void) {
+    const { resolve, reject } = this.#resolvers()
     try {
-      runDirectly(
-        executor(
-          value => this.#resolve(value),
-          error => this.#settle({ ok: false, error }),
-        ),
-      )
+      runDirectly(executor(resolve, reject))
     } catch (error) {
-      this.#settle({ ok: false, error })
+      reject(error)
+    }
+  }
+
+  get [Symbol.toStringTag](): string {
+    return 'Promise'
+  }
+
+  /** Two functions that settle it, of which the first call counts: even if what it is given is settled later. */
+  #resolvers(): { resolve(value: unknown): void; reject(error: unknown): void } {
+    let done = false
+    const once =
+      (settle: (value: unknown) => void) =>
+      (value?: unknown): void => {
+        if (done) return
+        done = true
+        settle(value)
+      }
+    return {
+      resolve: once(value => this.#resolve(value)),
+      reject: once(error => this.#settle({ ok: false, error })),
     }
   }
 
@@ -69,18 +86,47 @@ export class LogicalPromise<Value> implements PromiseLike<Value> {
     if (outcome === undefined) this.#reactions.push({ thread: tasks().current(), react })
     else {
       if (!outcome.ok) tasks().handled(this)
-      tasks().enqueue(() => react(outcome))
+      soon(() => react(outcome))
     }
   }
 
   #resolve(value: unknown): void {
+    if (value === this) {
+      this.#settle({ ok: false, error: new TypeError('Chaining cycle detected for promise #<Promise>') })
+      return
+    }
+    // As in ECMAScript, a promise is asked in a microtask of its own, which takes a turn more than what is no promise.
     if (value instanceof LogicalPromise) {
-      value.react(outcome => this.#settle(outcome))
-    } else if (isThenable(value)) {
-      throw new Error(
+      soon(() => value.react(outcome => this.#settle(outcome)))
+      return
+    }
+    if (value instanceof Promise) {
+      const error = new Error(
         'a promise from outside of the exploration: only those of its own threads can be awaited',
       )
-    } else this.#settle({ ok: true, value })
+      this.#settle({ ok: false, error })
+      return
+    }
+    let then: unknown
+    try {
+      then = isObject(value) ? value.then : undefined
+    } catch (error) {
+      this.#settle({ ok: false, error })
+      return
+    }
+    if (typeof then !== 'function') {
+      this.#settle({ ok: true, value })
+      return
+    }
+    const { resolve, reject } = this.#resolvers()
+    const ask = then.bind(value) as (...args: unknown[]) => unknown
+    soon(() =>
+      startTask(
+        () => called(ask, [resolve, reject]),
+        () => {},
+        reject,
+      ),
+    )
   }
 
   #settle(outcome: Outcome): void {
@@ -119,11 +165,12 @@ export class LogicalPromise<Value> implements PromiseLike<Value> {
     return this.then(undefined, rejected)
   }
 
-  finally(done: () => unknown): LogicalPromise<Value> {
+  finally(done?: (() => unknown) | null): LogicalPromise<Value> {
+    if (typeof done !== 'function') return this.then(done as never, done as never)
     return this.then(
-      value => ended(done(), () => value),
+      value => ended(done, () => value),
       error =>
-        ended(done(), () => {
+        ended(done, () => {
           throw error
         }),
     ) as LogicalPromise<Value>
@@ -139,22 +186,63 @@ export class LogicalPromise<Value> implements PromiseLike<Value> {
   }
 
   static all(values: Iterable<unknown>): LogicalPromise<unknown[]> {
-    const list = [...values]
-    const results: unknown[] = []
-    let left = list.length
+    return LogicalPromise.#gather(values, (outcome, keep, _, reject) =>
+      outcome.ok ? keep(outcome.value) : reject(outcome.error),
+    )
+  }
+
+  static allSettled(values: Iterable<unknown>): LogicalPromise<unknown[]> {
+    return LogicalPromise.#gather(values, (outcome, keep) =>
+      keep(
+        outcome.ok
+          ? { status: 'fulfilled', value: outcome.value }
+          : { status: 'rejected', reason: outcome.error },
+      ),
+    )
+  }
+
+  static any(values: Iterable<unknown>): LogicalPromise<unknown> {
+    const none = (errors: unknown[]) => {
+      throw new AggregateError(errors, 'All promises were rejected')
+    }
+    return LogicalPromise.#gather(
+      values,
+      (outcome, keep, resolve) => (outcome.ok ? resolve(outcome.value) : keep(outcome.error)),
+      none,
+    )
+  }
+
+  /** @param made what is made of all that was kept, once all have been heard */
+  static #gather(
+    values: Iterable<unknown>,
+    heard: (
+      outcome: Outcome,
+      keep: (value: unknown) => void,
+      resolve: (value: unknown) => void,
+      reject: (error: unknown) => void,
+    ) => void,
+    made = (kept: unknown[]): unknown => kept,
+  ): LogicalPromise<unknown[]> {
     return new LogicalPromise((resolve, reject) => {
-      if (left === 0) resolve(results)
-      list.forEach((each, index) => {
-        LogicalPromise.resolve(each).react(outcome => {
-          if (!outcome.ok) {
-            reject(outcome.error)
-            return
-          }
-          results[index] = outcome.value
+      const list = [...values]
+      const kept = new Array<unknown>(list.length)
+      let left = list.length
+      const finish = () => {
+        try {
+          resolve(made(kept))
+        } catch (error) {
+          reject(error)
+        }
+      }
+      if (left === 0) finish()
+      for (const [index, each] of list.entries()) {
+        const keep = (value: unknown) => {
+          kept[index] = value
           left -= 1
-          if (left === 0) resolve(results)
-        })
-      })
+          if (left === 0) finish()
+        }
+        LogicalPromise.resolve(each).react(outcome => heard(outcome, keep, resolve, reject))
+      }
     })
   }
 
@@ -197,10 +285,12 @@ export function* called(
 }
 
 /** Waits for what a callback of `finally` gives; the outcome stays what it was. */
-function* ended(result: unknown, outcome: () => unknown): Generator<unknown, unknown, unknown> {
-  yield new Await(LogicalPromise.resolve(yield* settled(result)))
-  return outcome()
+function* ended(done: () => unknown, outcome: () => unknown): Generator<unknown, unknown, unknown> {
+  return LogicalPromise.resolve(yield* settled(done())).then(outcome)
 }
+
+const isObject = (value: unknown): value is { readonly then?: unknown } =>
+  (typeof value === 'object' && value !== null) || typeof value === 'function'
 
 /** What every generator object inherits from. */
 export const GeneratorObject = (() => {

@@ -11,7 +11,7 @@ import {
   withPlain,
 } from './callbacks.js'
 import { combine, type Watcher, watchMethod } from './elements.js'
-import { LogicalAbortController, LogicalAbortSignal } from './logical-abort.js'
+import { abortSignalOf, LogicalAbortController, type LogicalAbortSignal } from './logical-abort.js'
 import { called, GeneratorObject, LogicalPromise } from './logical-promise.js'
 import type { Coroutine, Task } from './logical-thread.js'
 import { Await, isShared, Operation, type OperationKind, type View } from './operations.js'
@@ -186,7 +186,7 @@ function globalsOf(active: () => Run): Replaced {
     global: outer,
     Promise: LogicalPromise,
     AbortController: LogicalAbortController,
-    AbortSignal: LogicalAbortSignal,
+    AbortSignal: abortSignalOf(timer),
     setTimeout: takesCoroutines(timer),
     // Once is enough to see what a look does: one that comes again and again would have no last schedule.
     setInterval: takesCoroutines(timer),

@@ -389,6 +389,76 @@ describe('names', () => {
   ])
 })
 
+describe('promises and signals', () => {
+  testAll([
+    [
+      'a thenable',
+      'return [await { then(f) { f(4) } }, await Promise.resolve({ then: (f, r) => r(5) }).catch(x => x)]',
+    ],
+    [
+      'the first settlement counts',
+      'let go; const pending = new Promise(r => { go = r }); const p = new Promise(r => { r(pending); r("second") }); go("first"); return await p',
+    ],
+    [
+      'a rejection behind a resolution',
+      'return await new Promise((r, j) => { r(Promise.resolve(1)); j(new Error("no")) })',
+    ],
+    [
+      'a promise of its own',
+      'const p = new Promise(r => setImmediate(() => r(p))); return await p.catch(e => e.message)',
+    ],
+    [
+      'turns of adopted promises',
+      'const l = []; const chain = Promise.resolve(); const done = (async () => Promise.resolve(1))().then(x => l.push(x)); let c = chain; for (const n of ["a", "b", "c", "d", "e"]) c = c.then(() => l.push(n)); await Promise.all([done, c]); return l',
+    ],
+    [
+      'turns of then, finally and await',
+      'const l = []; const a = Promise.resolve(1).finally(() => l.push("f")).then(() => l.push("after")); const b = (async () => { for (let n = 0; n < 6; n += 1) { await null; l.push(n) } })(); const t = Promise.resolve().then(() => ({ then(f) { f("t") } })).then(x => l.push(x)); await Promise.all([a, b, t]); return l',
+    ],
+    [
+      'turns of all, any, race and allSettled',
+      'const l = []; const ps = ["all", "any", "race", "allSettled"].map(n => Promise[n]([1, Promise.resolve(2)]).then(x => l.push([n, x]))); const b = (async () => { for (let n = 0; n < 6; n += 1) { await null; l.push(n) } })(); await Promise.all([...ps, b]); return l',
+    ],
+    [
+      'allSettled',
+      'return await Promise.allSettled([1, Promise.reject(2), (async () => { await null; return 3 })()])',
+    ],
+    [
+      'any',
+      'return [await Promise.any([Promise.reject(1), (async () => 2)()]), await Promise.any([Promise.reject(1)]).catch(e => [e.name, e.errors, e.message]), await Promise.any([]).catch(e => e.errors)]',
+    ],
+    ['nothing to wait for', 'return [await Promise.all([]), await Promise.allSettled([])]'],
+    [
+      'finally keeps an outcome, or throws',
+      'const p = Promise.resolve(1); return [await p.finally(() => 2), await p.finally(), await p.finally(() => { throw 3 }).catch(x => x), await Promise.reject(4).finally(async () => 5).catch(x => x)]',
+    ],
+    [
+      'a signal’s time',
+      'const s = AbortSignal.timeout(1); const before = s.aborted; await new Promise(r => s.addEventListener("abort", r)); return [before, s.aborted, s.reason.name, s instanceof AbortSignal]',
+    ],
+    [
+      'any of two signals',
+      'const a = new AbortController(), b = new AbortController(), l = []; const s = AbortSignal.any([a.signal, b.signal]); const t = AbortSignal.any([s]); t.onabort = () => l.push("t"); s.onabort = () => l.push("s", s.aborted); a.signal.onabort = () => l.push("a"); a.abort(5); b.abort(6); return [l, s.reason, AbortSignal.any([b.signal]).reason, t.reason]',
+    ],
+    ['a string of one', 'return String(Promise.resolve())'],
+  ])
+  test('promises while a scenario is set up are heard', async () => {
+    await explore(() => {
+      const heard: number[] = []
+      Promise.resolve(1)
+        .then(value => Promise.resolve(value + 1))
+        .then(value => heard.push(value))
+      return {
+        threads: [
+          () => {
+            if (heard.join() !== '2') throw new Error(heard.join())
+          },
+        ],
+      }
+    })
+  })
+})
+
 describe('aliases of Atomics', () => {
   const increment = (load: string, store: string, before = '') => `() => {
     ${before}
