@@ -496,3 +496,129 @@ describe('aliases of Atomics', () => {
     assert.equal((await explore(scenario)).schedules, 1)
   })
 })
+
+/** A thread that does this with a shared view, and one that writes to it plainly. */
+const besides = (source: string, write: string, shared: string): string => `() => {
+  const words = ${shared}
+  const local = new Int32Array(4)
+  return { threads: [() => { ${source} }, () => { ${write} }] }
+}`
+
+const WORDS = 'new Int32Array(new SharedArrayBuffer(16))'
+const BYTES = 'Buffer.from(new SharedArrayBuffer(16))'
+const VIEW = 'new DataView(new SharedArrayBuffer(16))'
+const LAST = 'words[3] = 1'
+
+describe('plain accesses that race', () => {
+  const scenarios: readonly (readonly [source: string, write?: string, shared?: string])[] = [
+    ['const [a, b, c, d] = words'],
+    ['let d; [, , , d] = words'],
+    ['for (const word of words);'],
+    ['[...words]'],
+    ['Math.max(...words)'],
+    ['for (const word of words.values());'],
+    ['for (const [at, word] of words.entries());'],
+    ['[...words[Symbol.iterator]()]'],
+    ['for (const at in words) words[at]'],
+    ['words.at(-1)'],
+    ['words.at(3)'],
+    ['words.includes(1)'],
+    ['words.includes(NaN)'],
+    ['words.indexOf(1)'],
+    ['words.lastIndexOf(0)'],
+    ['words.join()'],
+    ['String(words.toString())'],
+    ['words.reduce((a, b) => a + b)'],
+    ['words.reduceRight((a, b) => a + b)'],
+    ['words.map(x => x)'],
+    ['words.filter(x => x)'],
+    ['words.forEach(x => x)'],
+    ['words.find(x => x)'],
+    ['words.findLast(x => x)'],
+    ['words.findIndex(x => x)'],
+    ['words.some(x => x)'],
+    ['words.every(x => x === 0)'],
+    ['words.sort()'],
+    ['words.sort((a, b) => a - b)'],
+    ['words.reverse()'],
+    ['words.toReversed()'],
+    ['words.toSorted()'],
+    ['words.with(0, 1)'],
+    ['words.copyWithin(0, 3)'],
+    ['words.copyWithin(3, 0)'],
+    ['words.fill(7, -1)'],
+    ['words.slice(-1)'],
+    ['words?.[3]'],
+    ['words?.at(3)'],
+    ['local.set(words)'],
+    ['words.set([1], 3)'],
+    ['Array.from(words)'],
+    ['Int32Array.from(words)'],
+    ['new Int32Array(words)'],
+    ['new Set(words)'],
+    ['[words[3]] = [1]', 'words[3]'],
+    ['words[3] += 1'],
+    ['words[3]++'],
+    ['words[3] ||= 1'],
+    ['words.getInt32(12)', 'words.setInt32(12, 1)', VIEW],
+    ['words.setFloat64(8, 1)', 'words.getUint8(8)', VIEW],
+    ['words.readInt32LE(12)', 'words.writeUInt32LE(1, 12)', BYTES],
+    ['words.readDoubleBE(8)', 'words[15] = 1', BYTES],
+    ['words.readUIntLE(12, 4)', 'words[15] = 1', BYTES],
+    ['words.readInt8()', 'words[0] = 1', BYTES],
+    ['words.write("abcd", 12)', 'words[15]', BYTES],
+    ['words.copy(Buffer.alloc(4), 0, 12)', 'words[15] = 1', BYTES],
+    ['Buffer.from("abcd").copy(words, 12)', 'words[15]', BYTES],
+    ['words.toString("utf8", 15)', 'words[15] = 1', BYTES],
+    ['words.equals(Buffer.alloc(16))', 'words[15] = 1', BYTES],
+    ['Buffer.from(words)', 'words[15] = 1', BYTES],
+    ['Buffer.concat([words])', 'words[15] = 1', BYTES],
+  ]
+  for (const [source, write = LAST, shared = WORDS] of scenarios) {
+    test(`${source} with ${write}`, async () => {
+      assert.equal(await kindOf(besides(source, write, shared)), 'data race')
+    })
+  }
+})
+
+describe('plain accesses that touch something else', () => {
+  const scenarios: readonly (readonly [source: string, write: string, shared?: string])[] = [
+    ['words.fill(7, -1)', 'words[0] = 1'],
+    ['words.fill(7, 0, -1)', LAST],
+    ['words.slice(-1)', 'words[0] = 1'],
+    ['words.slice(0, -1)', LAST],
+    ['words.subarray(2)', LAST],
+    ['const [a] = words', LAST],
+    ['for (const word of words) break', LAST],
+    ['words.indexOf(0)', LAST],
+    ['words.includes(0)', LAST],
+    ['words.lastIndexOf(0)', 'words[0] = 1'],
+    ['words.find(x => x === 0)', LAST],
+    ['words.at(9)', LAST],
+    ['words.copyWithin(0, 1, 2)', LAST],
+    ['local.set(words.subarray(0, 3))', LAST],
+    ['words.getInt32(0)', 'words.setInt32(4, 1)', VIEW],
+    ['words.slice(0)', 'words[0] = 1', BYTES],
+    ['words.readInt16LE(0)', 'words.writeInt16LE(1, 2)', BYTES],
+    ['words.write("abcd", 0)', 'words[4]', BYTES],
+    ['words.copy(Buffer.alloc(2))', 'words[2] = 1', BYTES],
+  ]
+  for (const [source, write, shared = WORDS] of scenarios) {
+    test(`${source} with ${write}`, async () => {
+      assert.equal(await kindOf(besides(source, write, shared)), 'none')
+    })
+  }
+
+  test('what comes of a watched method is what Node gives', async () => {
+    const source = `const words = new Int32Array(new SharedArrayBuffer(16));
+      words.set([4, 2, 3]); words[3]++;
+      const i = words.entries();
+      return [[...words], [...words.values()], [...words.entries()], i.next(), words.at(-1), words.includes(2),
+        words.indexOf(2, -2), words.lastIndexOf(1), words.toSorted(), words.map(x => x * 2), words.with(0, 9),
+        words.filter(x => x > 2), words.find(x => x < 4), words.findLast(x => x > 1), words.findLastIndex(x => x > 9),
+        words.reduceRight((a, b) => a + '' + b), [1, , 3].reduceRight((a, b) => a + b), [1, 2, 3].findLast(x => x < 3),
+        Array.from(words, x => x + 1), new Float64Array(words), new Set(words), words.join('-'), [...words.copyWithin(0, 2)]]`
+    const expected = await new AsyncFunction(source)()
+    assert.deepEqual(await explored(source), expected)
+  })
+})
