@@ -3,8 +3,12 @@
  * give the same. And what shared memory they touch is seen, whatever the expression.
  */
 import assert from 'node:assert/strict'
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { describe, test } from 'node:test'
+import { pathToFileURL } from 'node:url'
 import { ExploreError, explore, type Scenario } from '../../src/explore/index.js'
+import { temporary } from '../helpers/temporary.js'
 
 type Snippets = readonly (readonly [situation: string, source: string])[]
 
@@ -621,4 +625,164 @@ describe('plain accesses that touch something else', () => {
     const expected = await new AsyncFunction(source)()
     assert.deepEqual(await explored(source), expected)
   })
+})
+
+describe('a switch comes between two operations', () => {
+  for (const [situation, source] of [
+    ['in a function that was kept in a list', 'const list = []; list.push(add); list[0]()'],
+    ['in a function that was kept in a map', 'const map = new Map(); map.set(1, add); map.get(1)()'],
+    [
+      'in a function that a class of one’s own is given',
+      'class A { constructor(f) { this.f = f } } new A(add).f()',
+    ],
+    ['in a callback of findLast', '[1].findLast(add)'],
+    ['in a callback of findLastIndex', '[1].findLastIndex(add)'],
+    ['in a callback of reduceRight', '[1].reduceRight(add, 0)'],
+    ['in a callback that is passed on', '[].map.call([1], add); '],
+    ['in a method behind a chain', 'const o = { add }; o?.add()'],
+    ['in a method that may not be there', 'const o = { add }; o.add?.()'],
+    ['in a getter behind a chain', 'const o = { get x() { return { v: add() } } }; o?.x.v'],
+    ['in a private getter', 'new (class { get #x() { return add() } run() { return this.#x } })().run()'],
+    [
+      'in a getter of super',
+      'class A { get x() { return add() } } class B extends A { run() { return super.x } } new B().run()',
+    ],
+    ['in a tag', 'const tag = () => add(); tag`x`'],
+    ['in a thenable', 'return (async () => { await { then(f) { add(); f() } } })()'],
+    [
+      'in super’s method in an arrow',
+      'class A { m() { add() } } class B extends A { m() { (() => super.m())() } } new B().m()',
+    ],
+  ] as const) {
+    test(situation, async () => {
+      const scenario = `() => {
+        const words = new Int32Array(new SharedArrayBuffer(4))
+        const add = () => Atomics.store(words, 0, Atomics.load(words, 0) + 1)
+        const thread = () => { ${source} }
+        return { threads: [thread, thread], check() { if (words[0] !== 2) throw new Error('lost') } }
+      }`
+      assert.equal(await kindOf(scenario), 'assertion')
+    })
+  }
+})
+
+/** Writes modules beside each other, and gives what the first one's `result` is as the explorer loads it, and as Node does. */
+async function loadedAs(files: Readonly<Record<string, string>>): Promise<readonly [unknown, unknown]> {
+  folders += 1
+  const folder = temporary(`language-${folders}`)
+  mkdirSync(folder, { recursive: true })
+  for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), text)
+  const url = pathToFileURL(join(folder, Object.keys(files)[0] ?? ''))
+  const given = async (value: unknown) => (typeof value === 'function' ? await value() : value)
+  const inNode = await given(((await import(url.href)) as { result: unknown }).result)
+  results.result = undefined
+  const scenario = ({ module }: { module: { result: unknown } }): Scenario => ({
+    threads: [
+      async () => {
+        const { result } = module
+        ;(globalThis as { result?: unknown }).result = typeof result === 'function' ? await result() : result
+      },
+    ],
+  })
+  await explore(scenario as never, { modules: { module: url }, preemptions: 1 })
+  return [results.result, inNode]
+}
+
+let folders = 0
+
+describe('modules', () => {
+  const b = 'b.mjs'
+  for (const [situation, files] of [
+    [
+      'that import each other',
+      {
+        'a.mjs': `import { make } from './b.mjs'
+          export class A { v = 1 }
+          export function f() { return 2 }
+          export const result = [make().v, make() instanceof A]`,
+        [b]: "import { A, f } from './a.mjs'; export const make = () => new A(); export const early = f()",
+      },
+    ],
+    [
+      'whose exports change',
+      {
+        'a.mjs':
+          "import { n, next } from './b.mjs'; export const result = () => [n, next(), n, { n }, next?.(), String(n)]",
+        [b]: 'export let n = 0; export const next = () => { n += 1; return n }',
+      },
+    ],
+    [
+      'that export what patterns bind, by other names and again',
+      {
+        'a.mjs':
+          "import * as b from './b.mjs'; import c, { s as t } from './b.mjs'; export const result = [{ ...b, default: 0, all: { ...b.all } }, t, c.name]",
+        [b]: `export const { q: [r, ...s], x: { y = 3 } = {}, ...t } = { q: [1, 2, 3], z: 4 }
+          export { r as default2, r as 'a name' }
+          export default class {}
+          export * from './c.mjs'
+          export * as all from './c.mjs'`,
+        'c.mjs': 'export const r = "not this", u = 5; export default 6',
+      },
+    ],
+    [
+      'that import each other to export it again',
+      {
+        'a.mjs':
+          "import './index.mjs'; import { g } from './index.mjs'; export function f() { return 1 } export const result = g()",
+        'index.mjs': "export { f } from './a.mjs'; export { g } from './g.mjs'",
+        'g.mjs': "import { f } from './index.mjs'; export const g = () => f() + 1",
+      },
+    ],
+    [
+      'with the names of globals',
+      {
+        'a.mjs': `import { performance } from 'node:perf_hooks'
+          import { setTimeout, setImmediate } from 'node:timers'
+          const queueMicrotask = 1
+          export const result = [typeof performance.now(), typeof setTimeout, typeof setImmediate, queueMicrotask]`,
+      },
+    ],
+    [
+      'that wait by node:timers/promises',
+      {
+        'a.mjs': `import { setTimeout, setImmediate, scheduler } from 'node:timers/promises'
+          import timers from 'node:timers'
+          export const result = async () => [
+            await setTimeout(1, 'a'), await setImmediate('b'), String(await scheduler.wait(1)),
+            await timers.promises.setTimeout(1, 'c'),
+            await setTimeout(9, 'd', { signal: AbortSignal.abort() }).catch(error => error.name),
+          ]`,
+      },
+    ],
+    [
+      'of other kinds',
+      {
+        'a.mjs': `import one, { two } from './b.cjs'
+          import three from './c.cjs'
+          export const result = [one, two(), three()]`,
+        'b.cjs': "exports.two = () => require('./d.json').map(x => x + 1)",
+        'c.cjs': 'module.exports = function () { return [1].map(function (x) { return x }) }',
+        'd.json': '[1, 2]',
+      },
+    ],
+    [
+      'without an ending that tells',
+      {
+        'a.mjs': "import b from './b.js'; import { list } from './c.js'; export const result = [b(), list]",
+        'b.js': "const { basename } = require('path'); module.exports = () => basename('/a/b')",
+        'c.js': "'use strict'; exports.list = [1]; exports.list.push(2)",
+        'package.json': '{}',
+      },
+    ],
+    [
+      'that know themselves',
+      { 'a.mjs': 'export const result = [import.meta.url.endsWith("a.mjs"), import.meta.dirname]' },
+    ],
+  ] as const satisfies readonly (readonly [string, Readonly<Record<string, string>>])[]) {
+    test(situation, async () => {
+      const [found, expected] = await loadedAs(files as Readonly<Record<string, string>>)
+      assert.notEqual(expected, undefined)
+      assert.deepEqual(found, expected)
+    })
+  }
 })
