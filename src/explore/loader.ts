@@ -49,6 +49,7 @@ export async function loadModules(entry: {
   const units = new Map<string, Unit>()
   const natives = new Map<string, Exports>()
   const accessors = new Set<string>()
+  const constructors = new Set<string>()
   const add = async (url: string, source?: string): Promise<void> => {
     if (units.has(url) || natives.has(url)) return
     if (BUILT_IN.test(url)) {
@@ -63,6 +64,7 @@ export async function loadModules(entry: {
     const { code, map } = source === undefined ? await readSource(file) : { code: source, map: undefined }
     const parsed = parseSource(code, file)
     for (const name of parsed.accessors) accessors.add(name)
+    for (const name of parsed.constructors) constructors.add(name)
     const importer = source === undefined ? file : `options.modules, from ${dirname(file)}`
     const resolved = new Map(parsed.imports.map(name => [name, resolve(name, url, importer)] as const))
     units.set(url, { parsed, map, resolved, compiled: undefined })
@@ -76,7 +78,12 @@ export async function loadModules(entry: {
       const target = resolved.get(name) ?? name
       return units.has(target) && (changing.has(imported) || reaches(units, target, url))
     }
-    const code = transformModule(parsed, { accessors, place: placeOf(parsed.file, map), isLive })
+    const code = transformModule(parsed, {
+      accessors,
+      constructors,
+      place: placeOf(parsed.file, map),
+      isLive,
+    })
     unit.compiled = compileFunction(code, [...PARAMETERS, ...REPLACED], {
       filename: parsed.file,
     }) as (...args: unknown[]) => void

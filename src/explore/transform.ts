@@ -36,6 +36,8 @@ export interface Parsed {
   readonly imports: readonly string[]
   /** Names of accessors, which may touch shared memory when they are read. */
   readonly accessors: ReadonlySet<string>
+  /** Names behind `new` and `extends`, and of who has a prototype: functions of these names are constructors. */
+  readonly constructors: ReadonlySet<string>
   /** Names that the module declares, in whatever scope, other than by imports. */
   readonly declared: ReadonlySet<string>
   /** Exported names whose values change. */
@@ -46,6 +48,8 @@ export interface Parsed {
 export interface Surroundings {
   /** The names of all accessors. */
   readonly accessors: ReadonlySet<string>
+  /** … and of all constructors. */
+  readonly constructors: ReadonlySet<string>
   /** Names a line of the source. */
   place(line: number, column: number): string
   /** Whether an imported name has to be looked up each time: its value changes, or comes later. */
@@ -77,6 +81,7 @@ export function parseSource(text: string, file: string): Parsed {
   const tree = parsed(text, file)
   const imports: string[] = []
   const accessors = new Set<string>()
+  const constructors = new Set<string>()
   const declared = new Set<string>()
   const assigned = new Set<string>()
   visit(tree, node => {
@@ -84,6 +89,8 @@ export function parseSource(text: string, file: string): Parsed {
       imports.push(node.source.value)
     const accessor = (node.type === 'MethodDefinition' || node.type === 'Property') && node.kind === 'get'
     if (accessor && !node.computed) accessors.add(node.key.name ?? String(node.key.value))
+    const name = constructorName(node)
+    if (name !== undefined) constructors.add(name)
     for (const name of namesOf(node)) declared.add(name)
     const changed = node.type === 'AssignmentExpression' ? node.left : node.argument
     if (node.type === 'AssignmentExpression' || node.type === 'UpdateExpression')
@@ -91,7 +98,7 @@ export function parseSource(text: string, file: string): Parsed {
   })
   const changing = new Set<string>()
   for (const [exported, local] of exportedNames(tree)) if (assigned.has(local)) changing.add(exported)
-  return { tree, file, imports, accessors, declared, changing }
+  return { tree, file, imports, accessors, constructors, declared, changing }
 }
 
 /** @returns the body of a function of `PARAMETERS` */
@@ -181,6 +188,17 @@ function* exportedNames(tree: Tree): Generator<readonly [string, string]> {
   }
 }
 
+/** The name by which something is called: of a variable, or of a property. */
+const calledName = (node: Tree): string | undefined =>
+  node.type === 'MemberExpression' && !node.computed ? node.property.name : node.name
+
+/** Whom a node takes for a constructor: by `new`, `extends` or its prototype. */
+function constructorName({ type, callee, superClass, object, property }: Tree): string | undefined {
+  if (type === 'NewExpression') return calledName(callee)
+  if (type === 'MemberExpression' && property.name === 'prototype') return calledName(object)
+  return superClass ? calledName(superClass) : undefined
+}
+
 const nameOf = (node: Tree): string => node.name ?? node.value
 
 const id = (name: string): Tree => ({ type: 'Identifier', name })
@@ -240,6 +258,8 @@ const spread = (argument: Tree): Tree => ({ type: 'SpreadElement', argument })
 const THIS: Tree = { type: 'ThisExpression' }
 const SUPER: Tree = { type: 'Super' }
 const ARGUMENTS = id('arguments')
+/** A function that is no generator is known by this. */
+const TRANSFORMED = expression(literal('$explore.own'))
 const UNDEFINED: Tree = { type: 'UnaryExpression', operator: 'void', prefix: true, argument: literal(0) }
 
 const generator = (params: readonly Tree[], body: Tree): Tree => ({
@@ -614,7 +634,9 @@ class Transformer {
     return generator(this.#params(node.params), this.#body(node.body, mode))
   }
 
-  #function(node: Tree): Tree {
+  /** @param name under which it is known, if it has none itself */
+  #function(node: Tree, name = ''): Tree {
+    if (this.#isConstructor(node, node.id?.name ?? name)) return this.#direct(node)
     if (!node.async && !node.generator) {
       const { made, captures } = this.#own(() => this.#generator(node))
       return { ...node, ...made, type: node.type, id: node.id, body: block([...captures, ...made.body.body]) }
@@ -632,13 +654,18 @@ class Transformer {
     }
   }
 
+  #isConstructor(node: Tree, name: string): boolean {
+    if (node.async || node.generator || !this.#surroundings.constructors.has(name)) return false
+    return /^\p{Lu}/u.test(name) || usesThis(node.body)
+  }
+
   /** A function that runs to its end: constructors, setters, what the language calls. */
   #direct(node: Tree): Tree {
     const { made, captures } = this.#own(() => ({
       params: this.#params(node.params),
       body: this.#list(node.body.body, 'direct'),
     }))
-    return { ...node, params: made.params, body: block([...captures, ...made.body]) }
+    return { ...node, params: made.params, body: block([TRANSFORMED, ...captures, ...made.body]) }
   }
 
   #arrow(node: Tree): Tree {
@@ -953,6 +980,7 @@ class Transformer {
 
   /** What a pattern is given. */
   #assigned(pattern: Tree, value: Tree, mode: Mode): Tree {
+    if (value.type === 'FunctionExpression') return this.#function(value, calledName(pattern))
     return pattern.type === 'ArrayPattern' ? this.#iterable(value, mode) : this.#any(value, mode)
   }
 
@@ -972,7 +1000,7 @@ class Transformer {
     const protocol = isProtocol({ computed: left.computed, key: left.property })
     if (!left.computed || isSuper) {
       const target = this.#reference(left, mode)
-      const right = this.#any(node.right, mode)
+      const right = this.#assigned(left, node.right, mode)
       return { ...node, left: target, right: protocol ? calledNatively(node.right, right) : right }
     }
     const object = this.#any(left.object, mode)

@@ -375,6 +375,31 @@ describe('this, arguments, super and new.target', () => {
   ])
 })
 
+describe('functions as constructors', () => {
+  testAll([
+    [
+      'with a prototype',
+      'function A(x) { this.x = [x].map(y => y)[0] } A.prototype.f = function () { return this.x + 1 }; const B = function () { A.call(this, 5) }; B.prototype = Object.create(A.prototype, { constructor: { value: B } }); const b = new B(); return [new A(2).f(), b.f(), b instanceof A, b.constructor === B, A.length]',
+    ],
+    [
+      'extended by a class',
+      'function A(f) { this.f = f } const g = x => x; class B extends A {} return [new B(g).f === g, new B(g).f(3)]',
+    ],
+    [
+      'of an object',
+      'const o = {}; o.A = function () { this.v = (() => arguments[0])() }; return new o.A(6).v',
+    ],
+    [
+      'that gives another object',
+      'function A() { return { v: new.target === A } } return [new A().v, A().v]',
+    ],
+    [
+      'by a method of its own',
+      'const A = function (x) { this.x = x }; A.make = function (x) { return new this(x) }; A.prototype.f = function () { return this.x }; return A.make(4).f()',
+    ],
+  ])
+})
+
 describe('names', () => {
   testAll([
     [
