@@ -1,9 +1,9 @@
 /**
  * Loads modules as coroutines, with all that they import; what is not JavaScript source stays what it is.
  */
-import { existsSync, readFileSync, statSync } from 'node:fs'
+import { existsSync, readFileSync, realpathSync, statSync } from 'node:fs'
 import { createRequire, SourceMap } from 'node:module'
-import { basename, dirname, extname } from 'node:path'
+import { basename, dirname, extname, join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { compileFunction } from 'node:vm'
 import { REPLACED, type Runtime } from './runtime.js'
@@ -192,12 +192,65 @@ function filePath(url: URL): string | undefined {
 }
 
 function packagePath(name: string, from: string): string | undefined {
+  const imported = importPath(name, from)
+  if (imported !== undefined) return imported
   try {
     const found = createRequire(from).resolve(name)
     return found.startsWith('/') ? pathToFileURL(found).href : `node:${found.replace(/^node:/, '')}`
   } catch {
     return ownPath(name)
   }
+}
+
+/** What a package has for `import`, which may be another file than that for `require`. */
+function importPath(name: string, from: string): string | undefined {
+  const [, owner = '', path = ''] = /^(@[^/]+\/[^/]+|[^@#./][^/]*)(\/.+)?$/.exec(name) ?? []
+  for (const folder of (owner !== '' && createRequire(from).resolve.paths(name)) || []) {
+    const file = join(folder, owner, 'package.json')
+    if (!existsSync(file)) continue
+    const { exports } = JSON.parse(readFileSync(file, 'utf8')) as { exports?: unknown }
+    const target = exported(exports, `.${path}`)
+    const url = target === undefined ? undefined : new URL(target, pathToFileURL(file))
+    return url !== undefined && isFile(url) ? pathToFileURL(realpathSync(url)).href : undefined
+  }
+  return undefined
+}
+
+const CONDITIONS: ReadonlySet<string> = new Set(['import', 'node', 'node-addons', 'module-sync', 'default'])
+
+/** The file that a package's `exports` name for a path, as Node's documentation has it. */
+function exported(exports: unknown, path: string): string | undefined {
+  if (typeof exports !== 'object' || exports === null || Array.isArray(exports)) {
+    return path === '.' ? conditional(exports, '') : undefined
+  }
+  const paths = Object.entries(exports)
+  if (!paths.some(([key]) => key.startsWith('.'))) return path === '.' ? conditional(exports, '') : undefined
+  const exact = paths.find(([key]) => key === path && !key.includes('*'))
+  if (exact !== undefined) return conditional(exact[1], '')
+  let best: { readonly length: number; readonly found: string | undefined } | undefined
+  for (const [key, target] of paths) {
+    const [start = '', end] = key.split('*')
+    const fits =
+      end !== undefined &&
+      path.startsWith(start) &&
+      path.endsWith(end) &&
+      path.length >= start.length + end.length
+    if (!fits || start.length <= (best?.length ?? -1)) continue
+    const star = path.slice(start.length, path.length - end.length)
+    best = { length: start.length, found: conditional(target, star) }
+  }
+  return best?.found
+}
+
+function conditional(target: unknown, star: string): string | undefined {
+  if (typeof target === 'string') return target.replaceAll('*', star)
+  if (typeof target !== 'object' || target === null) return undefined
+  for (const [condition, each] of Object.entries(target)) {
+    if (!Array.isArray(target) && !CONDITIONS.has(condition)) continue
+    const found = conditional(each, star)
+    if (found !== undefined) return found
+  }
+  return undefined
 }
 
 /** As this package finds it: itself, and what cannot be had by `require`. */

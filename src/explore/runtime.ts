@@ -1,6 +1,7 @@
 /**
  * What transformed code finds as `$explore`, and in the place of Node's timers, promises and signals.
  */
+import { promisify } from 'node:util'
 import {
   callWith,
   givenTo,
@@ -106,6 +107,7 @@ function modulesOf(globals: Replaced): Runtime['modules'] {
     })
   const delayed = (delay?: number, value?: unknown, options?: Signalled) =>
     after(callback => (setTimeout as Timer)(callback, delay), clearTimeout, value, options)
+  Object.assign(setTimeout as object, { [promisify.custom]: delayed })
   const promises = {
     setTimeout: delayed,
     setImmediate: (value?: unknown, options?: Signalled) =>

@@ -92,9 +92,9 @@ export function parseSource(text: string, file: string): Parsed {
     const name = constructorName(node)
     if (name !== undefined) constructors.add(name)
     for (const name of namesOf(node)) declared.add(name)
-    const changed = node.type === 'AssignmentExpression' ? node.left : node.argument
-    if (node.type === 'AssignmentExpression' || node.type === 'UpdateExpression')
-      for (const name of patternNames(changed)) assigned.add(name)
+    if (/^(Assignment|Update)Expression$|^For(Of|In)Statement$/.test(node.type)) {
+      for (const name of patternNames(node.left ?? node.argument)) assigned.add(name)
+    }
   })
   const changing = new Set<string>()
   for (const [exported, local] of exportedNames(tree)) if (assigned.has(local)) changing.add(exported)
@@ -341,15 +341,18 @@ function isProtocol({ computed, key }: { readonly computed: boolean; readonly ke
 }
 
 /** What belongs to a function, and is captured for functions that the transform makes within it. */
-type Captured = 'arguments' | 'new.target' | 'super' | 'super, to write'
+type Captured = 'this' | 'arguments' | 'new.target' | 'super' | 'super, to write'
 
 interface Scope {
   /** How many functions of the transform's there are around. */
   depth: number
+  /** It has no `this` until it calls `super`, which may be given functions that use it. */
+  readonly lateThis: boolean
   readonly captured: Set<Captured>
 }
 
 const CAPTURES: Readonly<Record<Captured, { readonly name: string; readonly value: Tree }>> = {
+  this: { name: '$explore_this', value: arrow([], THIS) },
   arguments: { name: '$explore_arguments', value: ARGUMENTS },
   'new.target': {
     name: '$explore_target',
@@ -384,6 +387,8 @@ class Transformer {
   readonly #live = new Map<string, Tree>()
   /** The function whose `arguments` and `super` are meant. */
   #scope: Scope | undefined
+  /** Whether the class around extends another. */
+  #extends = false
 
   constructor(parsed: Parsed, surroundings: Surroundings) {
     this.#parsed = parsed
@@ -493,6 +498,8 @@ class Transformer {
     switch (node.type) {
       case 'Identifier':
         return this.#name(node)
+      case 'ThisExpression':
+        return this.#self
       case 'FunctionDeclaration':
       case 'FunctionExpression':
         return this.#function(node)
@@ -586,9 +593,9 @@ class Transformer {
   // Functions.
 
   /** Code with a `this`, `arguments` and `super` of its own. @returns with what has to stand at its top */
-  #own<Made>(make: () => Made): { readonly made: Made; readonly captures: Tree[] } {
+  #own<Made>(make: () => Made, lateThis = false): { readonly made: Made; readonly captures: Tree[] } {
     const outer = this.#scope
-    const scope: Scope = { depth: 0, captured: new Set() }
+    const scope: Scope = { depth: 0, lateThis, captured: new Set() }
     this.#scope = scope
     try {
       const made = make()
@@ -608,6 +615,15 @@ class Transformer {
     } finally {
       if (scope !== undefined) scope.depth -= 1
     }
+  }
+
+  /** `this`, wherever the transform has put it. */
+  get #self(): Tree {
+    return this.#isLate ? call(this.#capture('this'), []) : THIS
+  }
+
+  get #isLate(): boolean {
+    return this.#isNested && this.#scope?.lateThis === true
   }
 
   get #isNested(): boolean {
@@ -660,17 +676,18 @@ class Transformer {
   }
 
   /** A function that runs to its end: constructors, setters, what the language calls. */
-  #direct(node: Tree): Tree {
-    const { made, captures } = this.#own(() => ({
+  #direct(node: Tree, lateThis = false): Tree {
+    const make = () => ({
       params: this.#params(node.params),
       body: this.#list(node.body.body, 'direct'),
-    }))
+    })
+    const { made, captures } = this.#own(make, lateThis)
     return { ...node, params: made.params, body: block([TRANSFORMED, ...captures, ...made.body]) }
   }
 
   #arrow(node: Tree): Tree {
     const plain = this.#nested(() => this.#generator(node))
-    const self = usesThis(node.params) || usesThis(node.body)
+    const self = this.#scope?.lateThis !== true && (usesThis(node.params) || usesThis(node.body))
     if (!node.async) return self ? call(member(plain, 'bind'), [THIS]) : plain
     const params = placeholders(node.params)
     const others = params.length < node.params.length ? [id('$explore_rest')] : []
@@ -680,11 +697,12 @@ class Transformer {
 
   #class(node: Tree, mode: Mode): Tree {
     const mark = { type: 'StaticBlock', body: [expression(runtime('own', THIS))] }
-    return {
-      ...node,
-      superClass: node.superClass && this.#any(node.superClass, mode),
-      body: { ...node.body, body: [mark, ...this.#list(node.body.body, mode)] },
-    }
+    const superClass = node.superClass && this.#any(node.superClass, mode)
+    const outer = this.#extends
+    this.#extends = Boolean(superClass)
+    const body = { ...node.body, body: [mark, ...this.#list(node.body.body, mode)] }
+    this.#extends = outer
+    return { ...node, superClass, body }
   }
 
   #key(node: Tree, mode: Mode): Tree {
@@ -718,7 +736,11 @@ class Transformer {
     }
     const direct =
       kind === 'constructor' || kind === 'set' || (isProtocol(node) && !value.async && !value.generator)
-    return { ...node, key, value: direct ? this.#direct(value) : this.#function(value) }
+    return {
+      ...node,
+      key,
+      value: direct ? this.#direct(value, kind === 'constructor' && this.#extends) : this.#function(value),
+    }
   }
 
   // Calls.
@@ -794,7 +816,7 @@ class Transformer {
 
   #superCall(node: Tree, mode: Mode): Tree {
     const target = this.#superRead(node.callee, mode)
-    return runtime('apply', target, THIS, list(this.#elements(node.arguments, mode)), this.#place(node))
+    return runtime('apply', target, this.#self, list(this.#elements(node.arguments, mode)), this.#place(node))
   }
 
   /** A promise's executor may switch; any other constructor runs to its end. */
@@ -842,7 +864,7 @@ class Transformer {
         )
       }
       if (callee.object.type === 'Super') {
-        const bound = runtime('bound', THIS, this.#superRead(callee, mode))
+        const bound = runtime('bound', this.#self, this.#superRead(callee, mode))
         return cut(member(assign(kept('f'), bound), 'target'), settled(this.#applied(part, mode)))
       }
       return link(callee.object, object => {
@@ -928,7 +950,7 @@ class Transformer {
       ? call(this.#capture('super'), [this.#superKey(node, mode)])
       : { ...node, property: computed ? this.#any(property, mode) : property }
     const accessor = mode === 'coroutine' && !computed && this.#isAccessor(property.name)
-    return accessor ? this.#wanted(THIS, value) : value
+    return accessor ? this.#wanted(this.#self, value) : value
   }
 
   /** A member as something to assign to, or to call. */
@@ -1016,7 +1038,7 @@ class Transformer {
       return {
         type: 'LogicalExpression',
         operator: logical,
-        left: member(assign(kept('r'), slot), 'read'),
+        left: member(assign(kept('r'), runtime('taken', slot)), 'taken'),
         right: runtime('put', kept('r'), right),
       }
     }

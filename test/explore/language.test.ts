@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict'
 import { mkdirSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { describe, test } from 'node:test'
 import { pathToFileURL } from 'node:url'
 import { ExploreError, explore, type Scenario } from '../../src/explore/index.js'
@@ -375,6 +375,19 @@ describe('this, arguments, super and new.target', () => {
   ])
 })
 
+describe('this before super', () => {
+  testAll([
+    [
+      'in functions that it is given',
+      'class A { constructor(f, o) { this.f = f; this.o = o } } class B extends A { constructor() { const late = () => this; super(() => this.v, { g: () => () => this.v, h: async () => this.v }); this.v = 4; this.late = late() === this } } const b = new B(); return [b.f(), b.o.g()(), b.late]',
+    ],
+    [
+      'in methods of super',
+      'class A { m() { return 1 } get g() { return 2 } } class B extends A { constructor() { const late = () => [super.m(), super.g, super.m?.()]; super(); this.l = late() } } return new B().l',
+    ],
+  ])
+})
+
 describe('functions as constructors', () => {
   testAll([
     [
@@ -468,6 +481,10 @@ describe('promises and signals', () => {
     [
       'any of two signals',
       'const a = new AbortController(), b = new AbortController(), l = []; const s = AbortSignal.any([a.signal, b.signal]); const t = AbortSignal.any([s]); t.onabort = () => l.push("t"); s.onabort = () => l.push("s", s.aborted); a.signal.onabort = () => l.push("a"); a.abort(5); b.abort(6); return [l, s.reason, AbortSignal.any([b.signal]).reason, t.reason]',
+    ],
+    [
+      'a timer by promisify',
+      'const { promisify } = process.getBuiltinModule("node:util"); return await promisify(setTimeout)(1, "x")',
     ],
     ['a string of one', 'return String(Promise.resolve())'],
   ])
@@ -695,8 +712,10 @@ describe('a switch comes between two operations', () => {
 async function loadedAs(files: Readonly<Record<string, string>>): Promise<readonly [unknown, unknown]> {
   folders += 1
   const folder = temporary(`language-${folders}`)
-  mkdirSync(folder, { recursive: true })
-  for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), text)
+  for (const [name, text] of Object.entries(files)) {
+    mkdirSync(dirname(join(folder, name)), { recursive: true })
+    writeFileSync(join(folder, name), text)
+  }
   const url = pathToFileURL(join(folder, Object.keys(files)[0] ?? ''))
   const given = async (value: unknown) => (typeof value === 'function' ? await value() : value)
   const inNode = await given(((await import(url.href)) as { result: unknown }).result)
@@ -788,6 +807,26 @@ describe('modules', () => {
         'b.cjs': "exports.two = () => require('./d.json').map(x => x + 1)",
         'c.cjs': 'module.exports = function () { return [1].map(function (x) { return x }) }',
         'd.json': '[1, 2]',
+      },
+    ],
+    [
+      'of packages',
+      {
+        'a.mjs':
+          "import both from 'both'; import { a } from 'both/some/a.js'; import main from 'main'; import sub from 'main/sub.cjs'; export const result = [both, a, main, sub]",
+        'node_modules/both/package.json': JSON.stringify({
+          exports: {
+            '.': { browser: './no.js', require: './b.cjs', import: './b.mjs' },
+            './some/*': [{ import: null }, './s/*'],
+            './*': './no.js',
+          },
+        }),
+        'node_modules/both/b.cjs': "module.exports = 'required'",
+        'node_modules/both/b.mjs': "export default 'imported'",
+        'node_modules/both/s/a.js': 'exports.a = 3',
+        'node_modules/main/package.json': JSON.stringify({ main: 'm.js' }),
+        'node_modules/main/m.js': 'module.exports = 4',
+        'node_modules/main/sub.cjs': 'module.exports = 5',
       },
     ],
     [
