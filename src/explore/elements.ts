@@ -50,14 +50,14 @@ function indexOf(value: unknown, length: number, otherwise: number): number {
 }
 
 /** Elements that are read or written plainly. */
-export interface Span {
+interface Span {
   readonly from: number
   readonly to: number
   readonly write: boolean
 }
 
 /** Which elements a method of a view reads or writes, where it is one span of them. */
-export function spanOf(view: View, method: string, args: readonly unknown[]): Span | undefined {
+function spanOf(view: View, method: string, args: readonly unknown[]): Span | undefined {
   const { length } = view
   const number = (at: number, otherwise: number): number => indexOf(args[at], length, otherwise)
   const all = { from: 0, to: length }

@@ -27,11 +27,8 @@ function tasks(): TaskQueue {
   return queue
 }
 
-/** A microtask of the running thread; while there is none, at once: there is nobody to wait for. */
-function soon(reaction: Reaction): void {
-  if (tasks().current() === undefined) reaction()
-  else tasks().enqueue(reaction)
-}
+/** A microtask of the running thread. */
+const soon = (reaction: Reaction): void => tasks().enqueue(reaction)
 
 export type Outcome =
   | { readonly ok: true; readonly value: unknown }

@@ -5,7 +5,7 @@
  * operation and runs its code up to the next one. Whoever chooses the steps sees only which threads could go on.
  */
 
-import { coerced, read, spanOf } from './elements.js'
+import { coerced, read } from './elements.js'
 import {
   called,
   GeneratorObject,
@@ -361,7 +361,10 @@ export class Run {
 
   /** What has come of code that is run while no thread is: of a promise, what it gives. */
   #outcome(value: unknown, who: string): unknown {
-    if (!(value instanceof LogicalPromise)) return value
+    if (!(value instanceof LogicalPromise)) {
+      this.#settleDown(this.#outside)
+      return value
+    }
     let outcome: Outcome | undefined
     value.react(given => {
       outcome = given
@@ -786,48 +789,22 @@ export class Run {
 
   /** A plain access to an element. */
   touch(object: unknown, key: unknown, write: boolean, place: string): void {
-    if (this.#races === undefined || this.current === undefined || typeof key !== 'number') return
+    if (this.current === undefined || typeof key !== 'number') return
     if (!ArrayBuffer.isView(object) || !isShared(object)) return
     this.#glue += 1
     if (this.#glue > LONGEST_GLUE) {
       throw new NoEnd(`no end after ${LONGEST_GLUE} accesses between two steps, at ${place}`)
     }
+    if (this.#races === undefined) return
     const bytes = (object as View).BYTES_PER_ELEMENT
     const address = this.#addresses.of(object, key, bytes)
     this.#race(this.#races.plain(this.current.number, address, bytes, write, place))
-  }
-
-  /** A method that reads or writes many elements plainly. */
-  touchMany(view: View, method: string, args: readonly unknown[], place: string): void {
-    const span = spanOf(view, method, args)
-    if (span === undefined) return
-    for (let index = span.from; index < span.to; index += 1) this.touch(view, index, span.write, place)
-  }
-
-  /** Every element of a view is read or written plainly. */
-  touchAll(view: View, write: boolean, place: string): void {
-    for (let index = 0; index < view.length; index += 1) this.touch(view, index, write, place)
   }
 
   /** Some bytes are read or written plainly, through whatever. */
   touchBytes(view: ArrayBufferView, offset: number, bytes: number, write: boolean, place: string): void {
     const all = new Uint8Array(view.buffer, view.byteOffset, view.byteLength)
     for (let at = offset; at < offset + bytes; at += 1) this.touch(all, at, write, place)
-  }
-
-  readonly #plain = new WeakMap<object, (...args: unknown[]) => unknown>()
-
-  /** The same function, for who expects one that has come to its end when it comes back. */
-  readonly plainFunction = (target: (...args: unknown[]) => unknown): ((...args: unknown[]) => unknown) => {
-    let plain = this.#plain.get(target)
-    if (plain === undefined) {
-      const run = this
-      plain = function (this: unknown, ...args: unknown[]) {
-        return run.direct(target.apply(this, args))
-      }
-      this.#plain.set(target, plain)
-    }
-    return plain
   }
 }
 
