@@ -10,11 +10,11 @@ import type { Coroutine } from './logical-thread.js'
 type Callee = (...args: unknown[]) => unknown
 
 const OURS = Object.getPrototypeOf(function* () {}) as object
-const foreign = new WeakMap<object, boolean>()
+const handlings = new WeakMap<object, Handling>()
 
 /** Says of a function that it runs the coroutines which its callbacks give. */
 export function takesCoroutines<Taker extends object>(taker: Taker): Taker {
-  foreign.set(taker, false)
+  handlings.set(taker, OWN)
   return taker
 }
 
@@ -22,11 +22,28 @@ export function takesCoroutines<Taker extends object>(taker: Taker): Taker {
 export const isTransformed = (value: unknown): boolean =>
   typeof value === 'function' && Object.getPrototypeOf(value) === OURS
 
-export function isForeign(target: object): boolean {
-  let known = foreign.get(target)
+export const isForeign = (target: object): boolean => handlingOf(target).foreign
+
+/** How a function is called. */
+interface Handling {
+  readonly foreign: boolean
+  readonly rewritten?: Rewritten | undefined
+  readonly passes?: Passing | undefined
+  /** It takes more than functions amiss. */
+  readonly special?: boolean
+}
+
+const OWN: Handling = { foreign: false }
+
+function handlingOf(target: object): Handling {
+  let known = handlings.get(target)
   if (known === undefined) {
-    known = !isTransformed(target) && !/\$explore\./.test(Function.prototype.toString.call(target))
-    foreign.set(target, known)
+    const own = isTransformed(target) || /\$explore\./.test(Function.prototype.toString.call(target))
+    const special = goesThrough(target) || DESCRIBING.has(target)
+    known = own
+      ? OWN
+      : { foreign: true, rewritten: REWRITTEN.get(target), passes: PASSING.get(target), special }
+    handlings.set(target, known)
   }
   return known
 }
@@ -56,16 +73,15 @@ export function callWith(
 ): unknown {
   if (typeof target !== 'function') throw new TypeError(`${String(name)} is not a function`)
   const callee = target as Callee
-  if (isTransformed(callee) || !isForeign(callee)) return Reflect.apply(callee, self, args)
-  const rewritten = REWRITTEN.get(callee)
+  const { foreign, rewritten, passes } = handlingOf(callee)
+  if (!foreign) return Reflect.apply(callee, self, args)
   if (rewritten !== undefined) {
     const view = self as ArrayBufferView
     const touch = ArrayBuffer.isView(view) ? (index: number) => host.touch(view, index, place) : undefined
     return rewritten(self as never, args as never, touch)
   }
-  const passed = PASSING.get(callee)
-  if (passed !== undefined) {
-    const [to, on, given] = passed(self, args)
+  if (passes !== undefined) {
+    const [to, on, given] = passes(self, args)
     return callWith(to, on, given, host, place, name)
   }
   return Reflect.apply(callee, self, givenTo(callee, args, host, place))
@@ -82,6 +98,7 @@ export function givenTo(callee: object, args: unknown[], host: Host, place: stri
     const argument = args[at]
     if (typeof argument === 'function' && isTransformed(argument)) replace(at, host.plain(argument as Callee))
   }
+  if (!handlingOf(callee).special) return given
   if (goesThrough(callee)) replace(0, host.iterable(args[0], place))
   const describes = DESCRIBING.get(callee)
   if (describes !== undefined) {
@@ -133,7 +150,8 @@ const DESCRIBING = new Map<unknown, { readonly at: number; readonly each: boolea
 ])
 
 /** Those that call another function: which, on what, with what. */
-const PASSING = new Map<unknown, (self: unknown, args: unknown[]) => [unknown, unknown, unknown[]]>([
+type Passing = (self: unknown, args: unknown[]) => [unknown, unknown, unknown[]]
+const PASSING = new Map<unknown, Passing>([
   [Function.prototype.call, (self, [on, ...args]) => [self, on, args]],
   [Function.prototype.apply, (self, [on, args]) => [self, on, Array.from((args ?? []) as unknown[])]],
   [Reflect.apply, (_, [to, on, args]) => [to, on, Array.from(args as unknown[])]],
@@ -299,11 +317,10 @@ function* forEachEntry(entries: Map<unknown, unknown> | Set<unknown>, [callback,
   for (const [key, value] of entries.entries()) yield* settled(callback.call(self, value, key, entries))
 }
 
+type Rewritten = (self: never, args: never, touch: Touch) => Coroutine | Generator<unknown, void, unknown>
+
 /** Built-in methods whose callbacks may switch. */
-const REWRITTEN = new Map<
-  unknown,
-  (self: never, args: never, touch: Touch) => Coroutine | Generator<unknown, void, unknown>
->([
+const REWRITTEN = new Map<unknown, Rewritten>([
   [Array.prototype.map, map],
   [Array.prototype.flatMap, flatMap],
   [Map.prototype.forEach, forEachEntry],
