@@ -2,9 +2,7 @@
  * What a test may do that needs a mount of its own.
  */
 import { spawnSync } from 'node:child_process'
-
-/** Of `unshare`: may mount, and nobody else sees it. */
-export const NAMESPACES: readonly string[] = ['--user', '--map-root-user', '--mount']
+import { NAMESPACES } from '../../src/cli/stress/full-disk.js'
 
 /** For `skip`. */
 export const withoutNamespaces =

@@ -8,8 +8,9 @@ import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs'
 import { arch } from 'node:process'
 import { test } from 'node:test'
 import { inspect, promisify } from 'node:util'
+import { NAMESPACES } from '../../src/cli/stress/full-disk.js'
 import { boot, GFP_ATOMIC, Keyring, UMH_NO_WAIT, UMH_WAIT_EXEC, UMH_WAIT_PROC } from '../../src/index.js'
-import { NAMESPACES, withoutNamespaces } from '../helpers/namespaces.js'
+import { withoutNamespaces } from '../helpers/namespaces.js'
 import { eventually } from '../helpers/resources.js'
 
 const INDEX = new URL('../../src/index.js', import.meta.url).href

@@ -10,6 +10,8 @@ import { join } from 'node:path'
 const PAGE_BYTES = 4096
 /** Its root, a file that has taken every page, and one without a page. */
 const OPTIONS = `size=${2 * PAGE_BYTES},nr_inodes=3,mode=700`
+/** Of `unshare`: may mount, and nobody else sees it. */
+export const NAMESPACES: readonly string[] = ['--user', '--map-root-user', '--mount']
 /** Says a line when it is there, and stays until its input ends. */
 const MOUNT = `mount -t tmpfs -o ${OPTIONS} none "$0" && echo mounted && exec cat`
 
@@ -33,7 +35,7 @@ export class FullDisk {
    * @returns undefined where one may not mount, even as the only user of a namespace
    */
   static async mount(folder: string): Promise<FullDisk | undefined> {
-    const holder = spawn('unshare', ['--user', '--map-root-user', '--mount', 'sh', '-c', MOUNT, folder], {
+    const holder = spawn('unshare', [...NAMESPACES, 'sh', '-c', MOUNT, folder], {
       stdio: ['pipe', 'pipe', 'ignore'],
       // A terminal's Ctrl-C is for us.
       detached: true,
