@@ -22,12 +22,12 @@ export interface StressContext {
 
 /** One thing done, with the calls that it makes entered in the ledger. */
 export interface Operation extends Kind {
-  run(context: StressContext, random: Random, step: number): Promise<void>
+  run(context: StressContext, random: Random, step: number): Promise<unknown>
 }
 
 /** Something that goes wrong. It is at work until its promise is settled, and leaves nothing behind. */
 export interface Fault extends Kind {
-  run(context: StressContext, random: Random, step: number): Promise<void>
+  run(context: StressContext, random: Random, step: number): Promise<unknown>
 }
 
 /** How long anything may take before it is said to hang, in milliseconds. */

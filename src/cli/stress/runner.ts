@@ -91,7 +91,7 @@ export class Runner {
   }
 
   /** What a step throws is a problem, and not the end of the others. */
-  async #guarded(step: Step, run: () => Promise<void>): Promise<void> {
+  async #guarded(step: Step, run: () => Promise<unknown>): Promise<void> {
     try {
       await run()
     } catch (error) {

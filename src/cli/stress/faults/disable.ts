@@ -3,7 +3,8 @@
  */
 import { UMH_DISABLED, UMH_FREEZING } from '../../../index.js'
 import type { Fault, StressContext } from '../context.js'
-import { allowed, errorOutcome, retvalOutcome, runOutcome } from '../outcomes.js'
+import { retvalOutcome } from '../outcomes.js'
+import { runCall } from '../run-call.js'
 
 const LONGEST_MS = 50
 /** What a helper that has been started ends with. */
@@ -42,26 +43,23 @@ interface Caller {
 
 /** @param ms how long its helper takes */
 function callerInsideExec(context: StressContext, step: number, ms: number): Caller {
-  const moment = context.weather.now
-  const entry = context.ledger.begin('disable/inside', step)
   let inside = true
-  const call = async () => {
-    try {
-      const helper = context.kernel.run('/bin/cat', [], { stdin: 'pipe', reject: false })
-      helper.stdin?.on('error', () => {})
-      setTimeout(() => helper.stdin?.end(), ms)
-      return runOutcome(await helper)
-    } catch (error) {
-      return errorOutcome(error)
-    }
-  }
-  const ended = call().then(outcome => {
-    inside = false
-    entry.ended(outcome, allowed(context, moment, 'exit 0'))
-    return outcome
+  const call = runCall(context, {
+    name: 'disable/inside',
+    step,
+    file: '/bin/cat',
+    args: [],
+    options: { stdin: 'pipe' },
+    results: ['exit 0'],
+    meanwhile: ({ stdin }) => {
+      stdin?.on('error', () => {})
+      setTimeout(() => stdin?.end(), ms)
+    },
   })
   return {
-    ended,
+    ended: call.finally(() => {
+      inside = false
+    }),
     get inside() {
       return inside
     },
@@ -69,13 +67,5 @@ function callerInsideExec(context: StressContext, step: number, ms: number): Cal
 }
 
 /** A call while they are disabled starts nothing. */
-async function refused(context: StressContext, step: number): Promise<void> {
-  const moment = context.weather.now
-  const entry = context.ledger.begin('disable/refused', step)
-  try {
-    const { retval } = await context.kernel.run('/bin/true', [], { reject: false })
-    entry.ended(retvalOutcome(retval), allowed(context, moment))
-  } catch (error) {
-    entry.ended(errorOutcome(error), allowed(context, moment))
-  }
-}
+const refused = (context: StressContext, step: number): Promise<string> =>
+  runCall(context, { name: 'disable/refused', step, file: '/bin/true', args: [], results: [] })

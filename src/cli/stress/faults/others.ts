@@ -5,6 +5,7 @@ import { spawn } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import type { Fault, StressContext } from '../context.js'
 import { allowed, errorOutcome, runOutcome } from '../outcomes.js'
+import { runCall } from '../run-call.js'
 
 const DAY_MS = 86_400_000
 const FULL = '/dev/full'
@@ -21,19 +22,16 @@ export const fullDisk: Fault = {
   name: 'full-disk',
   weight: 1,
   async run(context, random, step) {
-    const calls = Array.from({ length: random.between(1, 8) }, async () => {
-      const moment = context.weather.now
-      const entry = context.ledger.begin('fault/full-disk', step)
-      const [file, expected] = random.pick(fullFiles(context))
-      try {
-        const result = await context.kernel.run('sh', ['-c', 'echo x 2>/dev/null || exit 28'], {
-          stdout: { file },
-          reject: false,
-        })
-        entry.ended(runOutcome(result), allowed(context, moment, expected))
-      } catch (error) {
-        entry.ended(errorOutcome(error), allowed(context, moment))
-      }
+    const calls = Array.from({ length: random.between(1, 8) }, () => {
+      const [file, result] = random.pick(fullFiles(context))
+      return runCall(context, {
+        name: 'fault/full-disk',
+        step,
+        file: 'sh',
+        args: ['-c', 'echo x 2>/dev/null || exit 28'],
+        options: { stdout: { file } },
+        results: [result],
+      })
     })
     await Promise.all(calls)
   },

@@ -1,48 +1,14 @@
 /**
  * `kernel.run`: input, captured output, streams, and everything that ends a helper early.
  */
-import type { Helper, RunOptions, RunResult } from '../../../index.js'
 import { Keyring } from '../../../index.js'
-import type { Operation, StressContext } from '../context.js'
-import { allowed, errorOutcome, runOutcome } from '../outcomes.js'
+import type { Operation } from '../context.js'
 import type { Random } from '../random.js'
+import { runCall } from '../run-call.js'
 
 const EARLY_MS = 2
 const SLEEP = ['/bin/sleep', ['60']] as const
 const LONGEST_DELAY_MS = 15
-
-type Judge = (result: RunResult) => string | undefined
-
-interface RunCall {
-  readonly name: string
-  readonly step: number
-  readonly file: string
-  readonly args: readonly string[]
-  readonly options?: RunOptions & { readonly encoding?: BufferEncoding }
-  /** Without faults. */
-  readonly results: readonly string[]
-  /** What is wrong with a result that is one of these. */
-  readonly judge?: Judge
-  /** While it runs. */
-  readonly meanwhile?: (helper: Helper) => void
-}
-
-/** One run, entered in the ledger. */
-async function runCall(context: StressContext, call: RunCall): Promise<void> {
-  const moment = context.weather.now
-  const entry = context.ledger.begin(call.name, call.step)
-  try {
-    const helper = context.kernel.run(call.file, call.args, { ...call.options, reject: false })
-    call.meanwhile?.(helper)
-    const result = await helper
-    const outcome = runOutcome(result)
-    const wrong = call.results.includes(outcome) ? call.judge?.(result) : undefined
-    if (wrong !== undefined) entry.wrong(wrong)
-    entry.ended(outcome, allowed(context, moment, ...call.results))
-  } catch (error) {
-    entry.ended(errorOutcome(error), allowed(context, moment))
-  }
-}
 
 const text = (random: Random, most: number): string =>
   random
