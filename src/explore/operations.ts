@@ -93,5 +93,19 @@ export class Addresses {
   }
 }
 
+/** Bytes of shared memory that an access is to. */
+interface Extent {
+  readonly address: number
+  readonly bytes: number
+}
+
+/** Whether two accesses have a byte in common: views of different element sizes may see the same. */
+export const overlap = (a: Extent, b: Extent): boolean =>
+  a.address < b.address + b.bytes && b.address < a.address + a.bytes
+
+const CELL_BYTES = 8
+/** The eight bytes that an element is in: none is in more. */
+export const cellOf = (address: number): number => Math.floor(address / CELL_BYTES)
+
 /** More than any buffer's bytes. */
 const BUFFER_SPAN = 2 ** 40

@@ -9,6 +9,8 @@
  * Dolan, Flur, Pichon-Pharabod, Guo: "Repairing and mechanising the JavaScript relaxed memory model", PLDI 2020), which is
  * why orders of atomic operations, and these reports, are all there is to look at.
  */
+import { cellOf, overlap } from './operations.js'
+
 export type Clock = number[]
 
 const join = (into: Clock, from: readonly number[]): void => {
@@ -112,7 +114,7 @@ export class RaceDetector {
   }
 
   #block(address: number): Cell[] {
-    const number = Math.floor(address / BLOCK_BYTES)
+    const number = cellOf(address)
     let block = this.#blocks.get(number)
     if (block === undefined) {
       block = []
@@ -138,12 +140,12 @@ export class RaceDetector {
     atomic: boolean,
     place: string,
   ): RaceReport | undefined {
-    const { address, bytes } = cell
+    const { address } = cell
     const clock = this.clock(thread)
     const second: Access = { thread, time: clock[thread] ?? 0, write, atomic, place }
     let first: Access | undefined
     for (const other of this.#block(address)) {
-      if (other.address >= address + bytes || address >= other.address + other.bytes) continue
+      if (!overlap(other, cell)) continue
       // Two atomic accesses order each other only if they are to the same bytes, all of them.
       const ordered = other === cell && atomic
       const races = (access: Access | undefined): access is Access =>
@@ -161,6 +163,3 @@ export class RaceDetector {
     return first && { first, second, address }
   }
 }
-
-/** No element is in more than one. */
-const BLOCK_BYTES = 8

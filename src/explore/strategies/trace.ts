@@ -3,6 +3,7 @@
  * bytes and one of them is no plain load, or if one gives the other's event loop something to do. Runs whose dependent
  * steps have the same order come to the same.
  */
+import { cellOf, overlap } from '../operations.js'
 import type { Run } from '../run.js'
 
 /** A step, as far as other steps may depend on it. */
@@ -24,29 +25,21 @@ export interface Event {
 }
 
 const NOWHERE = -1
-const CELL_BYTES = 8
-const cellOf = (address: number): number => Math.floor(address / CELL_BYTES)
 
 /** What a thread's next step is. */
 export function accessOf(thread: number, run: Run): Access {
   const operation = run.next(thread)
+  // What woke a sleeper has ordered it; that it goes on is seen by nobody.
+  const view = operation.kind === 'wake' ? undefined : operation.view
   return {
     thread,
-    // What woke a sleeper has ordered it; that it goes on is seen by nobody.
-    address: operation.kind === 'wake' ? NOWHERE : run.addressOf(operation),
-    bytes: operation.view?.BYTES_PER_ELEMENT ?? 0,
+    address: view === undefined ? NOWHERE : run.addressOf(operation),
+    bytes: view?.BYTES_PER_ELEMENT ?? 0,
     reads: operation.reads,
     late: operation.kind === 'timeout',
     tells: run.listenersOf(operation),
   }
 }
-
-/** Views of other element sizes may see the same bytes. */
-const overlap = (a: Access, b: Access): boolean =>
-  a.address !== NOWHERE &&
-  b.address !== NOWHERE &&
-  a.address < b.address + b.bytes &&
-  b.address < a.address + a.bytes
 
 export const depend = (a: Access, b: Access): boolean =>
   (a.late && b.late) ||
@@ -67,7 +60,7 @@ function latest(a: readonly number[], b: readonly number[]): number[] {
 export class Trace {
   readonly events: Event[] = []
   readonly #clocks: (readonly number[])[] = []
-  /** By the eight bytes that they are in: no element is in more. */
+  /** By the eight bytes that they are in. */
   readonly #byCell = new Map<number, number[]>()
   readonly #late: number[] = []
   /** Steps that some event loop has learnt of. */
