@@ -57,11 +57,13 @@ export async function loadModules(entry: {
       return
     }
     const file = fileURLToPath(url)
-    if (source === undefined && isRequired(file)) {
+    const text = source ?? readFileSync(file, 'utf8')
+    if (source === undefined && isRequired(file, text)) {
       natives.set(url, required(file))
       return
     }
-    const { code, map } = source === undefined ? await readSource(file) : { code: source, map: undefined }
+    const { code, map } =
+      source === undefined ? await javaScriptOf(file, text) : { code: text, map: undefined }
     const parsed = parseSource(code, file)
     for (const name of parsed.accessors) accessors.add(name)
     for (const name of parsed.constructors) constructors.add(name)
@@ -136,12 +138,9 @@ function reaches(units: ReadonlyMap<string, Unit>, from: string, to: string): bo
 }
 
 /** Whether Node has a file by `require`: it stays as it is. */
-function isRequired(file: string): boolean {
+function isRequired(file: string, text: string): boolean {
   const ending = extname(file)
-  return (
-    /^\.(cjs|json)$/.test(ending) ||
-    (ending !== '.mjs' && !isTypeScript(file) && isCommonJs(readFileSync(file, 'utf8')))
-  )
+  return /^\.(cjs|json)$/.test(ending) || (ending !== '.mjs' && !isTypeScript(file) && isCommonJs(text))
 }
 
 /** A CommonJS module as `import` has it. */
@@ -166,8 +165,7 @@ const metaOf = (url: string): object => {
   }
 }
 
-async function readSource(file: string): Promise<JavaScript> {
-  const text = readFileSync(file, 'utf8')
+async function javaScriptOf(file: string, text: string): Promise<JavaScript> {
   if (isTypeScript(file)) return toJavaScript(text, file)
   const mapFile = `${file}.map`
   return { code: text, map: existsSync(mapFile) ? readFileSync(mapFile, 'utf8') : undefined }
