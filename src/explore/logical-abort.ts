@@ -14,7 +14,6 @@ interface Registered {
 }
 
 const abort = Symbol('abort')
-const begin = Symbol('begin')
 
 const abortError = () => new DOMException('This operation was aborted', 'AbortError')
 const timeoutError = () => new DOMException('The operation was aborted due to timeout', 'TimeoutError')
@@ -27,6 +26,8 @@ export class LogicalAbortSignal {
   #listeners: Registered[] = []
   /** Those of `AbortSignal.any` that end with this one. */
   readonly #dependents: LogicalAbortSignal[] = []
+  /** Those that it ends with. */
+  readonly #sources: LogicalAbortSignal[] = []
 
   addEventListener(type: string, listener: Listener, options?: boolean | { readonly once?: boolean }): void {
     if (type !== 'abort' || this.#listeners.some(each => each.listener === listener)) return
@@ -45,11 +46,11 @@ export class LogicalAbortSignal {
   *[abort](reason: unknown): Coroutine {
     if (this.aborted) return
     const ended = [this, ...this.#dependents.filter(each => !each.aborted)]
-    for (const each of ended) each[begin](reason)
+    for (const each of ended) each.#begin(reason)
     for (const each of ended) yield* each.#tell()
   }
 
-  [begin](reason: unknown): void {
+  #begin(reason: unknown): void {
     this.aborted = true
     this.reason = reason
   }
@@ -69,7 +70,7 @@ export class LogicalAbortSignal {
 
   static abort(reason: unknown = abortError()): LogicalAbortSignal {
     const signal = new LogicalAbortSignal()
-    signal[begin](reason)
+    signal.#begin(reason)
     return signal
   }
 
@@ -77,7 +78,7 @@ export class LogicalAbortSignal {
     const signal = new LogicalAbortSignal()
     const sources = [...signals]
     const ended = sources.find(source => source.aborted)
-    if (ended !== undefined) signal[begin](ended.reason)
+    if (ended !== undefined) signal.#begin(ended.reason)
     else for (const source of sources) source.#pass(signal)
     return signal
   }
@@ -88,8 +89,6 @@ export class LogicalAbortSignal {
     this.#dependents.push(dependent)
     dependent.#sources.push(this)
   }
-
-  readonly #sources: LogicalAbortSignal[] = []
 }
 
 export class LogicalAbortController {

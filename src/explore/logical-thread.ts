@@ -57,7 +57,7 @@ export class LogicalThread {
   repeated = 0
   /** Since when it does nothing but look; it goes on when somebody has written. */
   spinningSince = -1
-  /** Its own time in milliseconds; see `Run.now`. */
+  /** Its own time in milliseconds; see `Run.readClock`. */
   now: number
   /** Its steps. */
   readonly rounds: Round[] = []

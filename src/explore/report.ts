@@ -23,7 +23,7 @@ export function scheduleTable(steps: readonly Step[], threads: number): string {
     head: ['', ...Array.from({ length: threads }, (_, thread) => `thread ${thread}`)],
     style: { head: [], border: [], compact: true },
   })
-  const left = steps.length > FIRST_ROWS + LAST_ROWS ? steps.length - FIRST_ROWS - LAST_ROWS : 0
+  const left = Math.max(0, steps.length - FIRST_ROWS - LAST_ROWS)
   for (const [number, step] of steps.entries()) {
     if (left > 0 && number === FIRST_ROWS) table.push(['…', `${left} more steps`])
     if (number >= FIRST_ROWS && number < FIRST_ROWS + left) continue
@@ -43,14 +43,12 @@ function shown({ operation, result }: Step): string {
   return `${text.slice(0, LONGEST_CELL)}  ${place}`
 }
 
-const brief = (result: unknown): string =>
-  result instanceof Error
-    ? `throws ${result.name}`
-    : typeof result === 'object' && result !== null
-      ? 'async' in result && result.async
-        ? 'sleeps'
-        : String((result as { value?: unknown }).value)
-      : String(result)
+function brief(result: unknown): string {
+  if (typeof result !== 'object' || result === null) return String(result)
+  if (result instanceof Error) return `throws ${result.name}`
+  if ('async' in result && result.async) return 'sleeps'
+  return String((result as { value?: unknown }).value)
+}
 
 /** How often a schedule leaves a thread that could have gone on; `enabled` as it was before each step. */
 export function countPreemptions(steps: readonly Step[], enabled: readonly (readonly number[])[]): number {

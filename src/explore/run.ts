@@ -137,7 +137,7 @@ export class Run {
    * never behind that of whoever wrote what it has read: so it depends on nothing but the order of dependent steps. A
    * loop that looks at the clock while it waits would wait for ever: there time flies.
    */
-  get now(): number {
+  readClock(): number {
     const { current } = this
     if (current === undefined) return Math.max(START, ...this.#threads.map(({ now }) => now))
     if (current.repeated > 0) current.now += 2 ** Math.min(current.repeated, FASTEST)
@@ -365,15 +365,10 @@ export class Run {
       this.#settleDown(this.#outside)
       return value
     }
-    let outcome: Outcome | undefined
-    value.react(given => {
-      outcome = given
-    })
+    // Its rejection is heard here.
+    value.react(() => {})
     this.#settleDown(this.#outside)
-    const { outcome: settled } = value
-    if (outcome === undefined || settled === undefined) throw new Error(`${who} awaits what nobody settles`)
-    if (!settled.ok) throw settled.error
-    return settled.value
+    return settledValue(value.outcome, `${who} awaits what nobody settles`)
   }
 
   #sleepersOf(thread: LogicalThread): Sleeper[] {
@@ -713,11 +708,11 @@ export class Run {
       if (next.done) return next.value
       const request = next.value
       if (request instanceof Await) {
-        if (this.current === undefined) this.#outcome(request.promise, 'an await outside of the threads')
-        const { outcome } = request.promise
-        if (outcome === undefined) throw new Error('an await in a place that cannot wait')
-        if (!outcome.ok) throw outcome.error
-        given = outcome.value
+        const { promise } = request
+        given =
+          this.current === undefined
+            ? this.#outcome(promise, 'an await outside of the threads')
+            : settledValue(promise.outcome, 'an await in a place that cannot wait')
       } else given = this.executeNow(request as Operation)
     }
   }
@@ -725,13 +720,16 @@ export class Run {
   executeNow(operation: Operation): unknown {
     const thread = this.current ?? this.#outside
     if (thread !== this.#outside && operation.visible) this.glued ??= operation.place
-    this.#glue += 1
-    if (this.#glue > LONGEST_GLUE) {
-      throw new NoEnd(`no end after ${LONGEST_GLUE} operations between two steps, at ${operation.place}`)
-    }
+    this.#countGlue('operations', operation.place)
     if (operation.kind === 'wait')
       throw new Error(`Atomics.wait in a place that cannot wait: ${operation.place}`)
     return this.#execute(thread, operation)
+  }
+
+  #countGlue(what: string, place: string): void {
+    this.#glue += 1
+    if (this.#glue <= LONGEST_GLUE) return
+    throw new NoEnd(`no end after ${LONGEST_GLUE} ${what} between two steps, at ${place}`)
   }
 
   #install(): void {
@@ -791,10 +789,7 @@ export class Run {
   touch(object: unknown, key: unknown, write: boolean, place: string): void {
     if (this.current === undefined || typeof key !== 'number') return
     if (!ArrayBuffer.isView(object) || !isShared(object)) return
-    this.#glue += 1
-    if (this.#glue > LONGEST_GLUE) {
-      throw new NoEnd(`no end after ${LONGEST_GLUE} accesses between two steps, at ${place}`)
-    }
+    this.#countGlue('accesses', place)
     if (this.#races === undefined) return
     const bytes = (object as View).BYTES_PER_ELEMENT
     const address = this.#addresses.of(object, key, bytes)
@@ -812,6 +807,13 @@ export class Run {
 const LONGEST_GLUE = 100_000
 class NoEnd extends Error {}
 const NEVER = Number.POSITIVE_INFINITY
+
+/** What has become of a promise where nothing can be waited for. */
+function settledValue(outcome: Outcome | undefined, unsettled: string): unknown {
+  if (outcome === undefined) throw new Error(unsettled)
+  if (!outcome.ok) throw outcome.error
+  return outcome.value
+}
 
 function* continued(
   coroutine: Coroutine,

@@ -127,6 +127,7 @@ function modulesOf(globals: Replaced): Runtime['modules'] {
 interface Signalled {
   readonly signal?: LogicalAbortSignal
 }
+
 /** `Atomics`, for code that does not name the operation where it calls it: each is a coroutine. */
 function atomicsOf(): object {
   const named = Object.getOwnPropertyNames(Atomics).map(kind => {
@@ -174,7 +175,10 @@ function globalsOf(active: () => Run): Replaced {
     }
     const start = () => {
       if (delay < LONG) {
-        active().current?.timers.set(handle, { due: active().now + delay, callback: task(callback, args) })
+        active().current?.timers.set(handle, {
+          due: active().readClock() + delay,
+          callback: task(callback, args),
+        })
       }
       return handle
     }
@@ -201,8 +205,8 @@ function globalsOf(active: () => Run): Replaced {
     }),
     clearImmediate: (handle: object) => active().current?.immediates.delete(handle),
     queueMicrotask: takesCoroutines((callback: Callback) => active().current?.tasks.push(task(callback, []))),
-    performance: { now: () => active().now },
-    Date: dateOf(() => EPOCH + active().now),
+    performance: { now: () => active().readClock() },
+    Date: dateOf(() => EPOCH + active().readClock()),
   }
   return globals
 }
