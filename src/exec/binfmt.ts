@@ -67,7 +67,7 @@ export function binfmt(
       return inThread.last
     },
     get spent() {
-      return inThread.spent || posix?.spent === true
+      return inThread.spent
     },
     close() {
       inThread.close()

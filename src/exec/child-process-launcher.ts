@@ -7,6 +7,7 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { closeSync, existsSync, openSync, readSync, statSync, writeSync } from 'node:fs'
+import type { FileHandle } from 'node:fs/promises'
 import { connect, type Socket } from 'node:net'
 import { constants } from 'node:os'
 import { resolve } from 'node:path'
@@ -28,9 +29,10 @@ import {
   stdioHasPath,
 } from '../kernel/memory.js'
 import { findProgram } from '../kernel/path-search.js'
+import { tellPid } from '../kernel/pending-signal.js'
 import { tellFlushers } from '../kernel/workqueue.js'
 import { errno, errnoOf, waitStatusOf } from '../libc/index.js'
-import { closeStdioFile, openStdioFile } from './stdio.js'
+import { openStdioFile } from './stdio.js'
 import { type StringPayload, StringPayloadReader } from './string-payload.js'
 
 const STDIO_COUNT = 3
@@ -117,7 +119,7 @@ export class ChildProcessLauncher {
     const flags = words[row + Slot.FLAGS] ?? 0
     if (payload.cwd !== undefined && !isDirectory(payload.cwd))
       throw new LaunchFailure(errno('ENOENT'), Step.CHDIR)
-    const opened: number[] = []
+    const opened: FileHandle[] = []
     const sockets: Socket[] = []
     try {
       const stdio: ('ignore' | 'pipe' | number | Socket)[] = []
@@ -130,10 +132,11 @@ export class ChildProcessLauncher {
           sockets.push(socket)
           stdio.push(socket)
         } else if (stdioHasPath(kind)) {
-          const fd = openStdioFile(kind, payload.files[entry] ?? '')
-          if (fd < 0) throw new LaunchFailure(-fd, Step.STDIN + entry)
-          opened.push(fd)
-          stdio.push(fd)
+          const file = await openStdioFile(kind, payload.files[entry] ?? '').catch(error => {
+            throw new LaunchFailure(errnoOf(error, 'EIO'), Step.STDIN + entry)
+          })
+          opened.push(file)
+          stdio.push(file.fd)
         } else stdio.push(words[row + Slot.STDIO_FD + entry] ?? entry)
       }
       const [argv0, ...args] = payload.argv
@@ -154,7 +157,7 @@ export class ChildProcessLauncher {
         child.once('error', () => done())
       })
     } finally {
-      for (const fd of opened) closeStdioFile(fd)
+      for (const file of opened) void file.close()
       for (const socket of sockets) socket.destroy()
     }
   }
@@ -184,7 +187,8 @@ export class ChildProcessLauncher {
       this.#fail(slot, errnoOf(error, 'EIO'), Step.EXECVE)
     })
     process.once('spawn', () => {
-      words[row + Slot.PID] = process.pid ?? 0
+      const pending = tellPid(this.#memory, slot, process.pid ?? 0)
+      if (pending !== undefined) signalGroup(process, pending.signal)
       this.#completer.execDone(slot, ExecState.STARTED)
       if (waited) Atomics.store(words, row + Slot.STATE, SlotState.RUNNING)
       else this.#completer.umhComplete(slot, 0)

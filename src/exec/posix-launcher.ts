@@ -9,12 +9,11 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { Doorbell } from '../atomics-sync/index.js'
-import type { Credentials } from '../kernel/call-spec.js'
-import { NO_LIMITS, readMasks } from '../kernel/capability-masks.js'
+import { type CapabilityMasks, NO_LIMITS, readMasks } from '../kernel/capability-masks.js'
 import type { Completer } from '../kernel/complete.js'
-import { UMH_WAIT_PROC } from '../kernel/constants.js'
 import { ONE } from '../kernel/event-counter.js'
-import { closeOwned, closePipes, WATCH_BITS, watchCaptures } from '../kernel/launch-descriptors.js'
+import { handOver } from '../kernel/hand-over.js'
+import { closeOwned, closePipes, WATCH_BITS, watchStep } from '../kernel/launch-descriptors.js'
 import {
   Control,
   ExecState,
@@ -23,11 +22,9 @@ import {
   type Memory,
   Process,
   type ProcessIndex,
-  ProcessState,
   Slot,
   SlotFlag,
   type SlotIndex,
-  SlotState,
   Stdio,
   Step,
   stdioHasPath,
@@ -49,16 +46,22 @@ import {
   type Libc,
   ProcessGroup,
   SpawnAttributes,
-  ThreadIdentity,
+  setTimerSlack,
 } from '../libc/index.js'
-import { HelperCredentials } from './credentials.js'
+import {
+  describe,
+  needsStep,
+  STEP_DESCRIPTORS,
+  type StepFile,
+  stepImage,
+  writeDescription,
+} from './exec-step.js'
 import { NativePayloadReader } from './native-payload.js'
 import type { Steering } from './payload-cursor.js'
-import { closeStdioFile, openStdioFile } from './stdio.js'
+import { openFlags } from './stdio.js'
 
 const STDIO_COUNT = 3
 const WORD = 4
-const NO_CREDENTIALS: Credentials = {}
 /** No process's pid. */
 const GONE = 0
 
@@ -72,8 +75,22 @@ interface Failure {
 interface Descriptors {
   /** By the helper's number; undefined: /dev/null for 0 to 2, closed above. */
   readonly sources: (number | undefined)[]
-  readonly opened: number[]
+  /** What the exec step opens, as the helper. */
+  readonly files: StepFile[]
   readonly made: Fd[]
+}
+
+const groupOf = (flags: number): ProcessGroup => {
+  if (flags & (SlotFlag.DETACHED | SlotFlag.SESSION)) return ProcessGroup.SESSION
+  return flags & SlotFlag.FOREGROUND ? ProcessGroup.INHERITED : ProcessGroup.OWN
+}
+
+const isWantOfMeans = (error: number): boolean => error === errno('EAGAIN') || error === errno('ENOMEM')
+
+/** Why the exec step could not be started; what it cannot do it tells itself. */
+function explainStep(error: number): Failure {
+  if (error === errno('E2BIG')) return { error, step: Step.EXECVE }
+  return { error, step: isWantOfMeans(error) ? Step.FORK : Step.EXEC_STEP }
 }
 
 export class PosixLauncher {
@@ -91,9 +108,6 @@ export class PosixLauncher {
   readonly #attributes: Readonly<Record<ProcessGroup, SpawnAttributes>>
   /** All three on /dev/null: what most helpers of the kernel's own get; made once. */
   readonly #ignored: FileActions
-  readonly #identity: ThreadIdentity
-  /** Made with the first call that asks for some. */
-  #credentials: HelperCredentials | undefined
   constructor(memory: Memory, libc: Libc, completer: Completer, khelper: KhelperIndex) {
     this.#memory = memory
     this.#libc = libc
@@ -113,7 +127,6 @@ export class PosixLauncher {
     this.#ignored = this.#factory.create()
     for (let entry = 0; entry < STDIO_COUNT; entry += 1) this.#ignored.openNull(entry)
     this.#ignored.closeFrom(STDIO_COUNT)
-    this.#identity = new ThreadIdentity(libc)
     this.#holdReserve()
   }
 
@@ -174,11 +187,6 @@ export class PosixLauncher {
     this.#completer.fail(slot, error, step)
   }
 
-  /** Whether this thread is not what it was any more: it is to take no other call. */
-  get spent(): boolean {
-    return this.#credentials?.spent === true
-  }
-
   #start(slot: SlotIndex, slotRow: number, row: number, steering: Steering): Failure | undefined {
     const { words } = this.#memory
     const flags = words[slotRow + Slot.FLAGS] ?? 0
@@ -188,22 +196,22 @@ export class PosixLauncher {
       if (typeof found === 'number') return this.#explain(found, steering)
       path = Buffer.from(`${found}\0`)
     }
-    const descriptors: Descriptors = { sources: [], opened: [], made: [] }
+    const descriptors: Descriptors = { sources: [], files: [], made: [] }
     let actions: FileActions | undefined
     try {
       const failure = this.#openDescriptors(slotRow, row, steering, descriptors)
       if (failure !== undefined) return failure
-      actions = this.#actions(descriptors, steering)
+      const masks = readMasks(this.#memory)
+      const stepping = descriptors.files.length > 0 || masks !== NO_LIMITS || needsStep(steering.settings)
+      const image = stepping ? this.#orderStep(row, steering, masks, path, descriptors) : undefined
+      if (typeof image === 'object') return image
+      const moved = this.#clearLowNumbers(descriptors, image)
+      if (typeof moved === 'object') return moved
+      actions = stepping ? this.#stepActions(descriptors) : this.#actions(descriptors, steering)
       const addresses = this.#payload.addresses(slot)
-      const group =
-        flags & SlotFlag.DETACHED
-          ? ProcessGroup.SESSION
-          : flags & SlotFlag.FOREGROUND
-            ? ProcessGroup.INHERITED
-            : ProcessGroup.OWN
+      const group = groupOf(flags)
       words[row + Process.GROUP] = group === ProcessGroup.INHERITED || flags & SlotFlag.ALONE ? 0 : 1
       const pid = this.#shared + (row + Process.PID) * WORD
-      const program = path === undefined ? addresses.path : this.#libc.library.addressOf(path)
       const spawn = (file: Address, argv: Address): number =>
         this.#libc.posixSpawn(
           pid,
@@ -215,52 +223,72 @@ export class PosixLauncher {
         )
       const mark = markOf(Atomics.add(words, this.#memory.control(Control.LAUNCH_SERIAL), 1))
       words[row + Process.MARK] = mark
-      this.#identity.setTimerSlack(mark)
-      const spawnAny = (): number => {
-        const error = spawn(program, addresses.argv)
-        return error === errno('ENOEXEC') && steering.settings.scripts
-          ? spawn(this.#shellAddress, this.#payload.shellArgv(this.#shellAddress, program))
-          : error
+      setTimerSlack(this.#libc, mark)
+      if (moved !== undefined) {
+        const step = Buffer.from(`/proc/self/fd/${moved}\0`)
+        const error = spawn(this.#libc.library.addressOf(step), addresses.argv)
+        return this.#started(row, error, explainStep)
       }
-      const error = this.#as(steering, spawnAny)
-      if (typeof error !== 'number') return error
-      if (error !== 0) words[row + Process.PID] = 0
-      return error === 0 ? undefined : this.#explain(error, steering)
+      const program = path === undefined ? addresses.path : this.#libc.library.addressOf(path)
+      const error = spawn(program, addresses.argv)
+      const script = error === errno('ENOEXEC') && steering.settings.scripts
+      return this.#started(
+        row,
+        script ? spawn(this.#shellAddress, this.#payload.shellArgv(this.#shellAddress, program)) : error,
+        number => this.#explain(number, steering),
+      )
     } finally {
       if (actions !== undefined && actions !== this.#ignored) actions.destroy()
-      for (const fd of descriptors.opened) closeStdioFile(fd)
       for (const fd of descriptors.made) this.#libc.close(fd)
     }
   }
 
-  /** Does something with a helper's credentials and keys, if it has some of its own, and within the kernel's masks. */
-  #as({ cwd, settings }: Steering, act: () => number): number | Failure {
-    const { credentials = NO_CREDENTIALS, keys } = settings
-    const masks = readMasks(this.#memory)
-    const plain = credentials === NO_CREDENTIALS && keys === undefined && masks === NO_LIMITS
-    if (plain && this.#credentials === undefined) return act()
-    this.#credentials ??= new HelperCredentials(this.#libc)
-    if (cwd === undefined) this.#credentials.followDirectory()
-    const refused = this.#credentials.limit(masks)
-    if (refused !== undefined) return refused
-    if (plain) return act()
-    // Read as the service, to which they may not belong afterwards.
-    const secrets = keys === undefined ? [] : readSecrets(keys)
-    if (typeof secrets === 'number') return { error: secrets, step: Step.KEYS }
-    try {
-      const refusal = this.#credentials.assume(credentials)
-      if (refusal !== undefined) return refusal
-      if (secrets.length > 0) this.#credentials.joinSession(secrets)
-      return act()
-    } finally {
-      this.#credentials.restore()
-    }
+  #started(row: number, error: number, explain: (error: number) => Failure): Failure | undefined {
+    if (error === 0) return undefined
+    this.#memory.words[row + Process.PID] = 0
+    return explain(error)
   }
 
   /** posix_spawn does not say which step failed: a working directory that is none explains it. */
   #explain(error: number, { cwd }: Steering): Failure {
     if (cwd !== undefined && !isDirectory(cwd)) return { error, step: Step.CHDIR }
-    return { error, step: error === errno('EAGAIN') || error === errno('ENOMEM') ? Step.FORK : Step.EXECVE }
+    return { error, step: isWantOfMeans(error) ? Step.FORK : Step.EXECVE }
+  }
+
+  /**
+   * Makes what the exec step needs beside the helper's descriptors, and puts it before them: its orders, and the pipe
+   * that tells how it went.
+   * @returns the descriptor of its program
+   */
+  #orderStep(
+    row: number,
+    { path, cwd, settings }: Steering,
+    masks: CapabilityMasks,
+    found: Uint8Array | undefined,
+    { sources, files, made }: Descriptors,
+  ): number | Failure {
+    const image = stepImage(this.#memory, this.#libc)
+    if (image < 0) return { error: image, step: Step.EXEC_STEP }
+    const secrets = settings.keys === undefined ? [] : readSecrets(settings.keys)
+    if (typeof secrets === 'number') return { error: secrets, step: Step.KEYS }
+    const description = describe({
+      descriptors: sources.length,
+      settings,
+      masks,
+      secrets,
+      directory: cwd,
+      files,
+      program: found ?? Buffer.from(`${path}\0`),
+    })
+    for (const [, secret] of secrets) secret.fill(0)
+    const orders = writeDescription(this.#libc, description)
+    if (orders < 0) return { error: orders, step: Step.EXEC_STEP }
+    made.push(asFd(orders))
+    const at = row + Process.STEP_PIPE
+    const error = this.#libc.pipeInto(this.#memory.words.subarray(at, at + 2), false)
+    if (error < 0) return { error, step: Step.PIPE }
+    sources.unshift(orders, this.#memory.words[at + 1])
+    return image
   }
 
   #openDescriptors(slotRow: number, row: number, steering: Steering, into: Descriptors): Failure | undefined {
@@ -275,10 +303,8 @@ export class PosixLauncher {
         if (error < 0) return { error, step: Step.PIPE }
         into.sources.push(words[at + 1])
       } else if (stdioHasPath(kind)) {
-        const fd = openStdioFile(kind, steering.files[entry] ?? '')
-        if (fd < 0) return { error: fd, step: Step.STDIN + entry }
-        into.opened.push(fd)
-        into.sources.push(fd)
+        into.files.push({ entry, flags: openFlags(kind), path: steering.files[entry] ?? '' })
+        into.sources.push(undefined)
       } else {
         const fd = words[slotRow + Slot.STDIO_FD + entry] ?? 0
         // The service's own streams do not block, and it shares the file with them.
@@ -287,20 +313,29 @@ export class PosixLauncher {
       }
     }
     for (const descriptor of steering.settings.descriptors ?? []) into.sources.push(descriptor ?? undefined)
-    return this.#clearLowNumbers(into)
+    return undefined
   }
 
-  /** A source that has one of the helper's numbers could be overwritten before it is copied: it is copied out of the way. */
-  #clearLowNumbers({ sources, made }: Descriptors): Failure | undefined {
-    for (let entry = 0; entry < sources.length; entry += 1) {
-      const source = sources[entry]
-      if (source === undefined || source >= sources.length || source === entry) continue
+  /**
+   * A source that has one of the child's numbers could be overwritten before it is copied: it is copied out of the way.
+   * @param image the descriptor of the exec step's program, if there is one
+   * @returns what that is now
+   */
+  #clearLowNumbers({ sources, made }: Descriptors, image: number | undefined): number | undefined | Failure {
+    const clear = (source: number): number => {
       const copy = this.#libc.duplicateAbove(source, sources.length)
+      if (copy >= 0) made.push(asFd(copy))
+      return copy
+    }
+    for (const [entry, source] of sources.entries()) {
+      if (source === undefined || source >= sources.length || source === entry) continue
+      const copy = clear(source)
       if (copy < 0) return { error: copy, step: Step.PIPE }
-      made.push(asFd(copy))
       sources[entry] = copy
     }
-    return undefined
+    if (image === undefined || image >= sources.length) return image
+    const copy = clear(image)
+    return copy < 0 ? { error: copy, step: Step.PIPE } : copy
   }
 
   #actions({ sources }: Descriptors, { cwd }: Steering): FileActions {
@@ -317,34 +352,37 @@ export class PosixLauncher {
     return actions
   }
 
-  /** The program runs: from here its exit may be seen at any moment by the wait_for_helper thread. */
+  /** The exec step moves the helper's descriptors to their numbers, opens its files and closes what is above. */
+  #stepActions({ sources, files }: Descriptors): FileActions {
+    const actions = this.#factory.create()
+    for (const [entry, source] of sources.entries()) {
+      const own = entry - STEP_DESCRIPTORS
+      if (source !== undefined) actions.duplicate(source, entry)
+      else if (own < STDIO_COUNT && !files.some(file => file.entry === own)) actions.openNull(entry)
+      else actions.close(entry)
+    }
+    return actions
+  }
+
+  /** The program runs, or its step does: from here its exit may be seen at any moment by the wait_for_helper thread. */
   #handOver(slot: SlotIndex, slotRow: number, index: ProcessIndex, row: number): void {
     const { words } = this.#memory
     const libc = this.#libc
     const epoll = asFd(words[this.#memory.control(Control.EPOLL_FD)] ?? -1)
-    const waited = ((words[slotRow + Slot.WAIT] ?? 0) & UMH_WAIT_PROC) !== 0
-    const pid = words[row + Process.PID] ?? 0
     if (((words[slotRow + Slot.FLAGS] ?? 0) & SlotFlag.UNLISTED) === 0)
-      tellWatcher(this.#memory, libc, '+', pid)
-    closeOwned(this.#memory, libc, slot)
-    words[row + Process.SLOT] = waited ? slot + 1 : 0
-    words[slotRow + Slot.PID] = pid
-    words[slotRow + Slot.PROCESS] = index + 1
-    words[slotRow + Slot.PROCESS_GENERATION] = words[row + Process.GENERATION] ?? 0
-    watchCaptures(this.#memory, libc, index, epoll)
-    const pidfd = this.#pidfd(pid)
-    words[row + Process.PIDFD] = pidfd < 0 ? 0 : pidfd + 1
-    if (waited) Atomics.store(words, slotRow + Slot.STATE, SlotState.RUNNING)
-    Atomics.store(words, row + Process.STATE, ProcessState.LIVE)
-    this.#completer.execDone(slot, ExecState.STARTED)
-    Atomics.store(words, row + Process.HANDED_OVER, 1)
+      tellWatcher(this.#memory, libc, '+', words[row + Process.PID] ?? 0)
+    const { waited, stepping } = handOver(this.#memory, libc, this.#completer, slot, index, pid =>
+      this.#pidfd(pid),
+    )
+    const pidfd = (words[row + Process.PIDFD] ?? 0) - 1
     // From here the slot may be another call's before this function returns.
     Atomics.store(words, this.#row + Khelper.CURRENT, 0)
     Atomics.store(words, this.#row + Khelper.STARTING, 0)
+    if (stepping) watchStep(this.#memory, libc, index, epoll)
     const watched =
       pidfd >= 0 && libc.epollAdd(epoll, asFd(pidfd), EPOLLIN | EPOLLONESHOT, index << WATCH_BITS) === 0
     if (!watched) this.#handOverUnwatched()
-    if (!waited) this.#completer.umhComplete(slot, 0)
+    if (!waited && !stepping) this.#completer.umhComplete(slot, 0)
   }
 
   /** Without a pidfd the wait_for_helper thread asks for it from time to time. */

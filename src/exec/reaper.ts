@@ -9,11 +9,14 @@
  * `exit` in node:child_process. Until then the process stays a zombie, so that its process group's
  * number cannot become somebody else's and the group can still be signalled. Once somebody has
  * signalled the helper to end it, pipes that a descendant still holds are not waited for.
+ *
+ * A launch by an exec step is told here how it went, by a pipe in the same set: no khelper waits for it.
  */
 import type { Completer } from '../kernel/complete.js'
 import { WATCH_BITS, Watch } from '../kernel/launch-descriptors.js'
 import {
   Control,
+  ExecState,
   type Memory,
   Process,
   type ProcessIndex,
@@ -21,10 +24,13 @@ import {
   Slot,
   SlotFlag,
   type SlotIndex,
+  SlotState,
+  Step,
 } from '../kernel/memory.js'
 import { claimForReaping, freeProcess, signalProcess } from '../kernel/process-table.js'
 import { killTree, startOf } from '../kernel/process-tree.js'
 import { tellWatcher } from '../kernel/service-death.js'
+import { tellFlushers } from '../kernel/workqueue.js'
 import {
   asFd,
   EPOLLIN,
@@ -83,6 +89,9 @@ export class Reaper {
   readonly #event: Fd
   readonly #events: EpollEvents
   readonly #counter = new Uint8Array(8)
+  /** Which step failed, and why. */
+  readonly #toldWords = new Uint32Array(2)
+  readonly #told = new Uint8Array(this.#toldWords.buffer)
   readonly #children = new Map<ProcessIndex, Child>()
   #kills: OverdueKill[] = []
   #unwatched = false
@@ -114,6 +123,9 @@ export class Reaper {
           break
         case Watch.STDERR:
           this.#readable(index, this.#child(index).stderr)
+          break
+        case Watch.STEP:
+          this.#stepped(index)
           break
         default:
           this.#woken()
@@ -181,7 +193,54 @@ export class Reaper {
     return true
   }
 
+  /**
+   * The exec step has told that it failed, or its pipe is closed: then the program runs, or somebody has killed the
+   * process before it could.
+   */
+  #stepped(index: ProcessIndex): void {
+    const { words } = this.#memory
+    const row = this.#memory.process(index)
+    const pipe = words[row + Process.STEP_PIPE] ?? 0
+    if (pipe === 0) return
+    const told = this.#libc.read(asFd(pipe), this.#told)
+    words[row + Process.STEP_PIPE] = 0
+    this.#libc.epollDelete(this.#epoll, asFd(pipe))
+    this.#libc.close(asFd(pipe))
+    const slot = ((words[row + Process.STEP_SLOT] ?? 0) - 1) as SlotIndex
+    words[row + Process.STEP_SLOT] = 0
+    if (slot < 0) return
+    if (told === this.#told.byteLength) this.#stepFailed(index, row, slot)
+    else this.#executed(row, slot)
+    tellFlushers(this.#memory)
+  }
+
+  #executed(row: number, slot: SlotIndex): void {
+    const { words } = this.#memory
+    const waited = (words[row + Process.SLOT] ?? 0) > 0
+    if (waited) Atomics.store(words, this.#memory.slot(slot) + Slot.STATE, SlotState.RUNNING)
+    this.#completer.execDone(slot, ExecState.STARTED)
+    if (!waited) this.#completer.umhComplete(slot, 0)
+  }
+
+  /** Nothing of the program ran: the call ends, and the process, which may have been stopped, is only to be reaped. */
+  #stepFailed(index: ProcessIndex, row: number, slot: SlotIndex): void {
+    const { words } = this.#memory
+    const [step = 0, error = 0] = this.#toldWords
+    const child = this.#child(index)
+    for (const capture of [child.stdout, child.stderr]) this.#closePipe(capture)
+    if (child.stdout.file !== undefined) this.#libc.close(child.stdout.file)
+    if (child.stderr.file !== undefined) this.#libc.close(child.stderr.file)
+    words[row + Process.SLOT] = 0
+    const generation = words[row + Process.GENERATION] ?? 0
+    signalProcess(this.#memory, index, generation, SIGKILL, pid => this.#libc.kill(pid, SIGKILL) === 0)
+    const slotRow = this.#memory.slot(slot)
+    Atomics.store(words, slotRow + Slot.PID, 0)
+    words[slotRow + Slot.PROCESS] = 0
+    this.#completer.fail(slot, error, step === Step.NONE ? Step.EXEC_STEP : step)
+  }
+
   #exited(index: ProcessIndex): void {
+    this.#stepped(index)
     const child = this.#child(index)
     child.exited = true
     for (const capture of [child.stdout, child.stderr]) {

@@ -1,28 +1,23 @@
 /**
- * What a khelper opens for a helper's descriptors 0, 1 and 2, and closes again after the launch.
+ * Files for a helper's descriptors 0, 1 and 2: how they are opened, by the exec step in the helper's own process, or with
+ * the launcher child_process by the thread that starts it.
  */
-import { closeSync, constants, openSync } from 'node:fs'
+import { constants } from 'node:fs'
+import { type FileHandle, open } from 'node:fs/promises'
 import { Stdio } from '../kernel/memory.js'
-import { errnoOf } from '../libc/index.js'
 
 const MODE_OF_NEW_FILES = 0o666
 
+/** Never a controlling terminal. */
 const OPEN_FLAGS: Readonly<Record<number, number>> = {
-  [Stdio.READ_FILE]: constants.O_RDONLY,
-  [Stdio.WRITE_FILE]: constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC,
-  [Stdio.APPEND_FILE]: constants.O_WRONLY | constants.O_CREAT | constants.O_APPEND,
+  [Stdio.READ_FILE]: constants.O_RDONLY | constants.O_NOCTTY,
+  [Stdio.WRITE_FILE]: constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constants.O_NOCTTY,
+  [Stdio.APPEND_FILE]: constants.O_WRONLY | constants.O_CREAT | constants.O_APPEND | constants.O_NOCTTY,
 }
 
-/** Opens the file of a stdio entry; gives `-errno` where it cannot be. */
-export function openStdioFile(kind: number, path: string): number {
-  try {
-    return openSync(path, OPEN_FLAGS[kind] ?? constants.O_RDONLY, MODE_OF_NEW_FILES)
-  } catch (error) {
-    return -errnoOf(error, 'EIO')
-  }
-}
+/** The flags of open(2) for a stdio entry of this kind. */
+export const openFlags = (kind: number): number => OPEN_FLAGS[kind] ?? constants.O_RDONLY | constants.O_NOCTTY
 
-/** Closes what `openStdioFile` opened. */
-export function closeStdioFile(fd: number): void {
-  closeSync(fd)
-}
+/** Opens the file of a stdio entry without waiting on this thread: opening a FIFO waits for its other end. */
+export const openStdioFile = (kind: number, path: string): Promise<FileHandle> =>
+  open(path, openFlags(kind), MODE_OF_NEW_FILES)

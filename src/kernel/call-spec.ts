@@ -16,18 +16,27 @@ import {
 import { NO_ROOM, TOO_BIG, type Written, writeAscii, writePayload } from './payload.js'
 import type { TreeKill } from './process-tree.js'
 
-/** As whom a helper runs, and with what: taken on by its khelper thread, which the helper inherits it from. */
+/** As whom a helper runs, and with what. */
 export interface Credentials {
   readonly uid?: number
   readonly gid?: number
-  /** The supplementary groups; with `uid` or `gid` and without this: none. */
+  /** The supplementary groups; without this: the service's. */
   readonly groups?: readonly number[]
+  /** It is another user: nothing of the service's is left to it. */
+  readonly another?: true
   readonly umask?: number
   readonly nice?: number
   readonly noNewPrivs?: boolean
   /** The processors that it may run on. */
   readonly affinity?: readonly number[]
 }
+
+/** By the numbers of setrlimit(2); `null` is no limit. */
+export type ResourceLimits = readonly (readonly [
+  resource: number,
+  soft: number | null,
+  hard: number | null,
+])[]
 
 /** What only some launches need, beyond the words of a descriptor slot: read by the khelper, as JSON. */
 export interface LaunchSettings {
@@ -36,6 +45,9 @@ export interface LaunchSettings {
   /** A file without a format that may be executed is a script of /bin/sh, as for execvp(3). */
   readonly scripts?: boolean
   readonly credentials?: Credentials
+  readonly rlimits?: ResourceLimits
+  /** Files named cgroup.procs: the groups that it enters. */
+  readonly cgroups?: readonly string[]
   /** The folder with the secrets that its session keyring is to hold as well. */
   readonly keys?: string
   /** With the flag TREE: whose tree is to be signalled. */

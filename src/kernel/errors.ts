@@ -187,6 +187,10 @@ const SYSCALLS: Readonly<Record<number, string>> = {
   [Step.CAPABILITIES]: 'capset',
   [Step.PROCESS_TABLE]: 'khelper',
   [Step.KEYS]: 'open',
+  [Step.KEYRING]: 'keyctl',
+  [Step.CGROUP]: 'open',
+  [Step.RLIMITS]: 'prlimit',
+  [Step.EXEC_STEP]: 'execve',
 }
 
 /** What of a helper's credentials a step sets. */
@@ -199,6 +203,7 @@ const CREDENTIALS: Readonly<Record<number, string>> = {
   [Step.NO_NEW_PRIVS]: 'privileges',
   [Step.AFFINITY]: 'processors',
   [Step.CAPABILITIES]: 'capabilities',
+  [Step.RLIMITS]: 'limits',
 }
 
 export const syscallOf = (step: number): string => SYSCALLS[step] ?? 'execve'
@@ -215,6 +220,13 @@ export function launchMessage(error: number, step: number, path: string, cwd: st
   }
   if (step === Step.KEYS)
     return `${name}: the files with the secrets of ${path} cannot be made, or read again`
+  if (step === Step.KEYRING) {
+    return `${name}: ${path} cannot have a session keyring of its own; look at /proc/key-users for a quota that is used up`
+  }
+  if (step === Step.CGROUP) return `${name}: ${path} cannot enter its control group`
+  if (step === Step.EXEC_STEP) {
+    return `${name}: what sets the options of ${path} cannot be run from memory: it needs /proc, and the sysctl vm.memfd_noexec not to be 2`
+  }
   const credential = CREDENTIALS[step]
   if (credential !== undefined) return `${name}: the service may not set the ${credential} of ${path}`
   switch (-Math.abs(error)) {

@@ -29,6 +29,7 @@ import { DeadOwners } from './dead-owners.js'
 import { DirectCalls } from './direct-calls.js'
 import { outOfRange, shutDown, unsupported, wrongType } from './errors.js'
 import { ONE } from './event-counter.js'
+import { HungLaunches } from './hung-launches.js'
 import type { Keyring } from './keyring.js'
 import { Watch } from './launch-descriptors.js'
 import {
@@ -655,6 +656,7 @@ class BootedHome implements Home {
   readonly #supervisor: Supervisor
   readonly #scratch: string | undefined
   readonly #deadOwners: DeadOwners
+  readonly #hungLaunches: HungLaunches
   #shared = false
 
   constructor(memory: Memory, libc: Libc | undefined, supervisor: Supervisor, scratch: string | undefined) {
@@ -663,6 +665,7 @@ class BootedHome implements Home {
     this.#supervisor = supervisor
     this.#scratch = scratch
     this.#deadOwners = new DeadOwners(memory, libc)
+    this.#hungLaunches = new HungLaunches(memory, libc)
     booted.add(supervisor)
     if (scratch !== undefined) scratches.add(scratch)
   }
@@ -682,6 +685,7 @@ class BootedHome implements Home {
   watch(): void {
     wakeStanding(this.#memory)
     this.#supervisor.watch()
+    this.#hungLaunches.look()
     if (this.#shared) this.#deadOwners.look()
   }
 
@@ -752,6 +756,8 @@ class BootedHome implements Home {
       const fd = Atomics.exchange(this.#memory.words, this.#memory.control(word), 0)
       if (fd > 0) this.#libc?.close(asFd(fd))
     }
+    const step = Atomics.exchange(this.#memory.words, this.#memory.control(Control.EXEC_STEP_FD), 0) - 1
+    if (step >= 0) this.#libc?.close(asFd(step))
   }
 }
 
@@ -764,6 +770,7 @@ class AttachedHome implements Home {
   readonly #memory: Memory
   readonly #libc: Libc | undefined
   readonly #completer: Completer
+  readonly #hungLaunches: HungLaunches
   readonly khelpers = 0
   readonly ready = Promise.resolve()
 
@@ -771,6 +778,7 @@ class AttachedHome implements Home {
     this.#memory = memory
     this.#libc = libc
     this.#completer = new Completer(memory)
+    this.#hungLaunches = new HungLaunches(memory, libc)
     Atomics.add(memory.words, memory.control(Control.ATTACHED), 1)
   }
 
@@ -779,6 +787,7 @@ class AttachedHome implements Home {
   /** The kernel's thread may have to add a khelper for calls that wait. */
   watch(): void {
     wakeStanding(this.#memory)
+    this.#hungLaunches.look()
     if (this.#memory.waiting > 0) this.#completer.ring(KERNEL_OWNER)
   }
 

@@ -85,6 +85,8 @@ export const Control = {
   THROWN_HEARD: 59,
   /** Threads that are loading native code and must not be ended meanwhile; notified when one is done. */
   LOADING: 51,
+  /** The file in memory with the exec step, plus one; 0: no launch has needed it. Closed with the kernel. */
+  EXEC_STEP_FD: 60,
   WORDS: 64,
 } as const
 
@@ -205,6 +207,7 @@ export const Slot = {
   // From here the words are cleared only after a call that has USED_ALL of them: a cache line that nobody writes
   // stays with every processor.
   REST: 16,
+  /** Stored when the process can be signalled: whoever finds it finds PROCESS and PROCESS_GENERATION, too. */
   PID: 16,
   /** One of `Stdio` for each of descriptor 0, 1, 2; and its number where it has one. */
   STDIO: 17,
@@ -222,7 +225,10 @@ export const Slot = {
   GRACE: 31,
   /** Somebody has signalled the helper to end it: its captured streams are not waited for after its exit. */
   KILLED: 32,
-  /** A signal for an in-thread helper, to be delivered by the kernel's thread; 0: none. */
+  /**
+   * A signal that somebody else is to deliver, 0: none. For an in-thread helper, by the kernel's thread; for a program
+   * that has no process yet, by its khelper as soon as it has one (`pending-signal.ts`).
+   */
   KILL_REQUEST: 33,
   /** Doubles from here: bytes that may be captured, then the fields of `Rusage` in its order. */
   MAX_OUTPUT: 34,
@@ -289,6 +295,8 @@ export const SlotFlag = {
   TREE: 4096,
   /** The process that ends helpers when the service dies is not told of this one, which is itself. */
   UNLISTED: 8192,
+  /** Another user's: a session of its own, without the service's terminal. */
+  SESSION: 16_384,
 } as const
 
 /** What a helper's descriptor is: a number in STDIO_FD, or something the khelper opens. */
@@ -335,6 +343,12 @@ export const Step = {
   PROCESS_TABLE: 18,
   /** Its secrets could not be written, or read again. */
   KEYS: 19,
+  /** A session keyring of its own. */
+  KEYRING: 20,
+  CGROUP: 21,
+  RLIMITS: 22,
+  /** The exec step itself cannot run here. */
+  EXEC_STEP: 23,
 } as const
 
 /** Words of a row in the table of processes. */
@@ -358,6 +372,10 @@ export const Process = {
   HANDED_OVER: 10,
   /** What its descendants are known by (`process-tree.ts`). */
   MARK: 11,
+  /** With an exec step: the pipe that tells how it went, as for captured output. */
+  STEP_PIPE: 12,
+  /** The slot whose exec step is under way, plus one; 0: none is. */
+  STEP_SLOT: 14,
   WORDS: 16,
 } as const
 export const ProcessState = {

@@ -116,7 +116,7 @@ export class ProcessCall implements Ending, DescriptorWaiter {
     else this.#host.caller.unreference()
   }
 
-  /** Blocks until the exec is over; undefined if it failed. */
+  /** Blocks until the exec is over, or there is a process and it takes long; undefined if it failed. */
   get pid(): number | undefined {
     if (this.#pid !== undefined) return this.#pid
     const { caller } = this.#host
@@ -126,7 +126,7 @@ export class ProcessCall implements Ending, DescriptorWaiter {
     }
     if (this.#slot === undefined) return undefined
     const row = caller.memory.slot(this.#slot)
-    awaitExec(caller.memory, row, () => this.#host.watch())
+    awaitExec(caller.memory, this.#slot, () => this.#host.watch())
     const pid = caller.memory.words[row + Slot.PID] ?? 0
     if (pid === 0) return undefined
     this.#pid = pid
@@ -137,12 +137,12 @@ export class ProcessCall implements Ending, DescriptorWaiter {
   finishLaunch(): void {
     if (this.#slot === undefined) return
     const { memory } = this.#host.caller
-    awaitExec(memory, memory.slot(this.#slot), () => {}, LONGEST_FINISH_MS)
+    awaitExec(memory, this.#slot, () => {}, performance.now() + LONGEST_FINISH_MS)
   }
 
-  /** @returns whether there was a process to signal; waits for the exec before it looks */
+  /** @returns whether there was a process to signal; waits for the exec before it looks, unless that takes long */
   kill(signal: number): boolean {
-    if (this.pid === undefined || this.#slot === undefined) return false
-    return this.#host.signaller.signalCall(this.#slot, signal, () => {})
+    void this.pid
+    return this.#slot !== undefined && this.#host.signaller.signalCall(this.#slot, signal)
   }
 }

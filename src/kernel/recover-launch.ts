@@ -3,20 +3,12 @@
  */
 import { asFd, type Libc } from '../libc/index.js'
 import type { Completer } from './complete.js'
-import { UMH_WAIT_PROC } from './constants.js'
-import { closeOwned, closePipes, watchCaptures } from './launch-descriptors.js'
-import {
-  Control,
-  ExecState,
-  type Memory,
-  Process,
-  type ProcessIndex,
-  ProcessState,
-  Slot,
-  type SlotIndex,
-  SlotState,
-} from './memory.js'
+import { handOver } from './hand-over.js'
+import { closeOwned, closePipes, watchStep } from './launch-descriptors.js'
+import { Control, type Memory, Process, type ProcessIndex, type SlotIndex } from './memory.js'
 import { freeProcess } from './process-table.js'
+
+const NO_PIDFD = () => -1
 
 /**
  * @returns whether the program runs, and has been handed to the wait_for_helper thread, which must be
@@ -30,26 +22,17 @@ export function recoverLaunch(
   process: number,
 ): boolean {
   const { words } = memory
-  const slotRow = memory.slot(slot)
-  const row = memory.process(process as ProcessIndex)
+  const index = process as ProcessIndex
+  const row = memory.process(index)
   // posix_spawn itself writes the pid, and only when it succeeds.
-  const pid = words[row + Process.PID] ?? 0
-  closeOwned(memory, libc, slot)
-  if (pid === 0) {
+  if ((words[row + Process.PID] ?? 0) === 0) {
+    closeOwned(memory, libc, slot)
     closePipes(memory, libc, row)
-    freeProcess(memory, process as ProcessIndex)
+    freeProcess(memory, index)
     return false
   }
-  const waited = ((words[slotRow + Slot.WAIT] ?? 0) & UMH_WAIT_PROC) !== 0
-  words[row + Process.SLOT] = waited ? slot + 1 : 0
-  words[slotRow + Slot.PID] = pid
-  words[slotRow + Slot.PROCESS] = process + 1
-  words[slotRow + Slot.PROCESS_GENERATION] = words[row + Process.GENERATION] ?? 0
-  watchCaptures(memory, libc, process as ProcessIndex, asFd(words[memory.control(Control.EPOLL_FD)] ?? -1))
-  if (waited) Atomics.store(words, slotRow + Slot.STATE, SlotState.RUNNING)
-  Atomics.store(words, row + Process.STATE, ProcessState.LIVE)
-  completer.execDone(slot, ExecState.STARTED)
-  Atomics.store(words, row + Process.HANDED_OVER, 1)
-  if (!waited) completer.umhComplete(slot, 0)
+  const { waited, stepping } = handOver(memory, libc, completer, slot, index, NO_PIDFD)
+  if (stepping) watchStep(memory, libc, index, asFd(words[memory.control(Control.EPOLL_FD)] ?? -1))
+  else if (!waited) completer.umhComplete(slot, 0)
   return true
 }

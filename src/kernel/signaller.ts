@@ -3,6 +3,7 @@
  */
 import type { Libc } from '../libc/index.js'
 import { type Memory, type ProcessIndex, Slot, type SlotIndex, SlotState } from './memory.js'
+import { leaveSignal } from './pending-signal.js'
 import { signalProcess } from './process-table.js'
 import { isInThread } from './workqueue.js'
 
@@ -26,26 +27,39 @@ export class Signaller {
   }
 
   /**
-   * Signals the helper of a call that has been taken up.
-   * @param awaitExec blocks until the exec is over
+   * Signals the helper of a call that has been taken up. Nobody waits for its exec: where it has no process yet, its
+   * khelper sends the signal as soon as there is one.
    * @returns whether there was something to signal
    */
-  signalCall(slot: SlotIndex, signal: number, awaitExec: () => void): boolean {
+  signalCall(slot: SlotIndex, signal: number): boolean {
     const { words } = this.#memory
     const row = this.#memory.slot(slot)
     if (isInThread(this.#memory, slot)) {
       return signal === 0 || this.#threads.signalInThread(slot, signal)
     }
-    awaitExec()
     if (Atomics.load(words, row + Slot.STATE) === SlotState.DONE) return false
-    const process = words[row + Slot.PROCESS] ?? 0
-    const generation = words[row + Slot.PROCESS_GENERATION] ?? 0
-    const sent =
-      process === 0
-        ? this.#signalPid(words[row + Slot.PID] ?? 0, signal)
-        : this.signal({ index: process - 1, generation }, signal)
+    const sent = this.#willBeSent(slot, row, signal) || this.#signalProcess(row, signal)
     if (Atomics.load(words, row + Slot.KILLED) === 1) this.#threads.wakeReaper()
     return sent
+  }
+
+  #willBeSent(slot: SlotIndex, row: number, signal: number): boolean {
+    if (signal === 0) return Atomics.load(this.#memory.words, row + Slot.PID) === 0
+    return leaveSignal(this.#memory, slot, { signal, tree: false })
+  }
+
+  /** Asks for the end of a helper that has no process yet, with all that it may have by then. @returns whether that is so */
+  leaveTreeKill(slot: SlotIndex, signal: number): boolean {
+    return leaveSignal(this.#memory, slot, { signal, tree: true })
+  }
+
+  #signalProcess(row: number, signal: number): boolean {
+    const { words } = this.#memory
+    const process = words[row + Slot.PROCESS] ?? 0
+    const generation = words[row + Slot.PROCESS_GENERATION] ?? 0
+    return process === 0
+      ? this.#signalPid(words[row + Slot.PID] ?? 0, signal)
+      : this.signal({ index: process - 1, generation }, signal)
   }
 
   /** Makes the wait_for_helper thread look at calls that are marked KILLED. */

@@ -5,7 +5,6 @@
  */
 import { Completion } from '../atomics-sync/index.js'
 import { errno } from '../libc/index.js'
-import { awaitExec } from './await-exec.js'
 import type { CallSpec } from './call-spec.js'
 import type { Caller } from './caller.js'
 import { type Captured, takeCapturedNow } from './captured.js'
@@ -89,7 +88,7 @@ export function runSync(
       withdrawn = cancelWork(memory, slot)
       if (withdrawn) return { ...REFUSED, retval: spec.killSignal ?? 0, timedOut }
       Atomics.store(words, row + Slot.KILLED, 1)
-      signaller.signalCall(slot, spec.killSignal ?? 0, () => awaitExec(memory, row, watch))
+      signaller.signalCall(slot, spec.killSignal ?? 0)
     }
     return {
       retval: words[row + Slot.RETVAL] ?? 0,

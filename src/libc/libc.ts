@@ -18,6 +18,13 @@ const EPOLL_CLOEXEC = O_CLOEXEC
 const EFD_CLOEXEC = O_CLOEXEC
 const EFD_NONBLOCK = O_NONBLOCK
 const MFD_CLOEXEC = 1
+const MFD_ALLOW_SEALING = 2
+const MFD_EXEC = 0x10
+const F_ADD_SEALS = 1033
+/** Neither shrunk, grown nor written any more, and no seal taken off. */
+const ALL_SEALS = 0xf
+const EINVAL = 22
+const EIO = 5
 const AF_UNIX = 1
 const SOCK_STREAM = 1
 const SOCK_CLOEXEC = O_CLOEXEC
@@ -139,9 +146,12 @@ export class Libc {
     return this.#posixSpawn(pid, path, actions, attributes, argv, envp)
   }
 
-  /** Makes a pipe, close-on-exec, into `ends` (read end, write end); `ends` may be shared memory. */
-  pipeInto(ends: Int32Array): number {
-    return this.#result(this.#pipe2(ends, O_CLOEXEC))
+  /**
+   * Makes a pipe, close-on-exec, into `ends` (read end, write end); `ends` may be shared memory.
+   * @param blocks whether reading waits while it is empty
+   */
+  pipeInto(ends: Int32Array, blocks = true): number {
+    return this.#result(this.#pipe2(ends, blocks ? O_CLOEXEC : O_CLOEXEC | O_NONBLOCK))
   }
 
   /** Makes a pipe, close-on-exec; -errno if there is no fd left. */
@@ -197,6 +207,23 @@ export class Libc {
   /** A file in memory without a name, gone with its last fd. */
   memfd(name: string): number {
     return this.#result(this.#memfdCreate(name, MFD_CLOEXEC))
+  }
+
+  /**
+   * A file in memory with these bytes, which nobody can change any more.
+   * @param executable whether it is a program
+   */
+  sealedFile(name: string, bytes: Uint8Array, executable: boolean): Fd | number {
+    const flags = MFD_CLOEXEC | MFD_ALLOW_SEALING
+    let fd = this.#result(this.#memfdCreate(name, executable ? flags | MFD_EXEC : flags))
+    // Linux before 6.3 does not know the flag, and takes every such file for executable.
+    if (fd === -EINVAL && executable) fd = this.#result(this.#memfdCreate(name, flags))
+    if (fd < 0) return fd
+    const written = this.write(asFd(fd), bytes)
+    const result = written < 0 ? written : this.#result(this.#fcntl(fd, F_ADD_SEALS, ALL_SEALS))
+    if (result >= 0 && written === bytes.byteLength) return asFd(fd)
+    this.close(asFd(fd))
+    return result < 0 ? result : -EIO
   }
 
   /** How long a file is; moves its offset to the end. */

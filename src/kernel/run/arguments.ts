@@ -4,14 +4,14 @@
 import { constants } from 'node:os'
 import { isatty } from 'node:tty'
 import { fileURLToPath } from 'node:url'
-import { checkArgv, checkString, type LaunchSettings } from '../call-spec.js'
+import { checkArgv, checkString, type LaunchSettings, type ResourceLimits } from '../call-spec.js'
 import { UMH_WAIT_PROC, type WaitMode } from '../constants.js'
-import { outOfRange, wrongType, wrongValue } from '../errors.js'
+import { outOfRange, unsupported, wrongType, wrongValue } from '../errors.js'
 import { Keyring } from '../keyring.js'
 import { SlotFlag } from '../memory.js'
 import { checkWait, envpStrings } from '../umh.js'
 import { checkCredentials } from './credentials.js'
-import { type Wrapped, withRlimits } from './rlimits.js'
+import { checkRlimits, type Wrapped, withRlimits } from './rlimits.js'
 import type { HelperInput, KillOptions, OutputTarget, RunOptions, StdinSource } from './types.js'
 
 const DEFAULT_MAX_OUTPUT = 100 * 1024 * 1024
@@ -46,11 +46,15 @@ export interface RunArguments {
   readonly keys: Keyring | undefined
 }
 
-/** @throws TypeError, RangeError with a Node-style code for anything that cannot be */
+/**
+ * @param posix whether the launcher is posix_spawn
+ * @throws TypeError, RangeError with a Node-style code for anything that cannot be
+ */
 export function checkArguments(
   file: string | URL,
   args: readonly string[],
   options: RunOptions,
+  posix: boolean,
 ): RunArguments {
   if (typeof options !== 'object' || options === null) throw wrongType('options', 'of type object', options)
   const path = file instanceof URL ? file.href : file
@@ -68,8 +72,15 @@ export function checkArguments(
   const foreground = stdin === 'inherit' && isatty(0)
   const cwd = checkCwd(options.cwd)
   const search = inThread || path.includes('/') ? undefined : searchPath(envp)
+  const settings = checkSettings(options, inThread)
+  if (settings?.credentials !== undefined && !posix) {
+    throw unsupported('uid, gid, groups, umask, nice, noNewPrivs and affinity need the launcher posix_spawn')
+  }
   const limited =
-    options.rlimits === undefined ? undefined : checkRlimits(options, path, args, search, cwd, inThread)
+    settings?.rlimits === undefined || posix
+      ? undefined
+      : wrap(options, settings.rlimits, path, args, search, cwd)
+  const terminal = checkBoolean(options.terminal, 'options.terminal', false)
   return {
     path: limited?.path ?? path,
     argv: limited?.argv ?? [argv0, ...args],
@@ -77,7 +88,8 @@ export function checkArguments(
     flags:
       (inThread ? SlotFlag.IN_THREAD : 0) |
       (checkBoolean(options.detached, 'options.detached', false) ? SlotFlag.DETACHED : 0) |
-      (foreground ? SlotFlag.FOREGROUND : 0),
+      (foreground ? SlotFlag.FOREGROUND : 0) |
+      (settings?.credentials?.another && !terminal ? SlotFlag.SESSION : 0),
     cwd,
     search: limited === undefined ? search : undefined,
     stdin,
@@ -103,34 +115,40 @@ export function checkArguments(
     signal: checkSignal(options.signal),
     reject: checkBoolean(options.reject, 'options.reject', true),
     wait,
-    settings: checkSettings(options, inThread),
+    settings: posix ? settings : undefined,
     keys: checkKeys(options.keys, inThread),
   }
 }
 
 function checkSettings(options: RunOptions, inThread: boolean): LaunchSettings | undefined {
   const credentials = checkCredentials(options)
-  if (credentials === undefined) return undefined
+  const rlimits = options.rlimits === undefined ? undefined : checkRlimits(options.rlimits)
+  if (credentials === undefined && rlimits === undefined) return undefined
   if (inThread) {
-    const [name] = Object.keys(credentials)
+    const [name] = Object.keys(credentials ?? { rlimits })
     throw wrongValue(
       `options.${name}`,
       'cannot be given to an in-thread helper, which is part of the service',
     )
   }
-  return { credentials }
+  return { ...(credentials !== undefined && { credentials }), ...(rlimits !== undefined && { rlimits }) }
 }
 
-function checkRlimits(
-  { rlimits, argv0 }: RunOptions,
+/** With the launcher child_process. */
+function wrap(
+  { argv0 }: RunOptions,
+  rlimits: ResourceLimits,
   path: string,
   args: readonly string[],
   search: string | undefined,
   cwd: string | undefined,
-  inThread: boolean,
 ): Wrapped {
-  if (inThread) throw wrongValue('options.rlimits', 'cannot be given to an in-thread helper')
-  if (argv0 !== undefined) throw wrongValue('options.argv0', 'cannot be given together with options.rlimits')
+  if (argv0 !== undefined) {
+    throw wrongValue(
+      'options.argv0',
+      'cannot be given together with options.rlimits with the launcher child_process',
+    )
+  }
   return withRlimits(rlimits, path, args, search, cwd)
 }
 

@@ -3,7 +3,7 @@
  */
 import { readFileSync } from 'node:fs'
 import type { Credentials } from '../call-spec.js'
-import { outOfRange, unknownCredential, wrongType } from '../errors.js'
+import { outOfRange, unknownCredential, wrongType, wrongValue } from '../errors.js'
 import type { RunOptions } from './types.js'
 
 /** The largest but one: -1 means no change to the system. */
@@ -13,22 +13,58 @@ const LARGEST_UMASK = 0o777
 const LOWEST_NICE = -20
 const HIGHEST_NICE = 19
 const LARGEST_PROCESSOR = 1_023
+/** Of /etc/passwd and /etc/group. */
 const ID_COLUMN = 2
+/** Of /etc/passwd. */
+const PRIMARY_GROUP_COLUMN = 3
+/** Of /etc/group. */
+const MEMBERS_COLUMN = 3
+
+/** Gives up nothing of its own: the group stays the service's. */
+const KEEP = 'keep'
 
 /** @returns undefined if nothing was asked for */
 export function checkCredentials(options: RunOptions): Credentials | undefined {
-  const { uid, gid, groups, umask, nice, noNewPrivs, affinity } = options
+  const { umask, nice, noNewPrivs, affinity } = options
   const credentials: Credentials = {
-    ...(uid !== undefined && { uid: checkId(uid, 'uid', '/etc/passwd', 'User') }),
-    ...(gid !== undefined && { gid: checkId(gid, 'gid', '/etc/group', 'Group') }),
-    ...(groups !== undefined && { groups: checkGroups(groups) }),
+    ...checkIdentity(options),
     ...(umask !== undefined && { umask: checkInteger(umask, 'umask', 0, LARGEST_UMASK) }),
     ...(nice !== undefined && { nice: checkInteger(nice, 'nice', LOWEST_NICE, HIGHEST_NICE) }),
     ...(affinity !== undefined && { affinity: checkAffinity(affinity) }),
-    ...(noNewPrivs !== undefined && checkFlag(noNewPrivs) && { noNewPrivs: true }),
+    ...(noNewPrivs !== undefined && checkFlag(noNewPrivs, 'noNewPrivs') && { noNewPrivs: true }),
   }
   return Object.keys(credentials).length > 0 ? credentials : undefined
 }
+
+/**
+ * User, group and groups. A user by name brings its groups along, from /etc/passwd and /etc/group; of one by number they
+ * are not known, so that its group is to be said.
+ */
+function checkIdentity({ uid, gid, groups }: RunOptions): Credentials {
+  const user = uid === undefined ? undefined : checkUser(uid)
+  const keeps = gid === KEEP
+  const group = gid === undefined || keeps ? undefined : checkId(gid, 'gid', '/etc/group', 'Group')
+  const own = user?.uid === undefined || isOwn(user.uid, process.getuid?.(), process.geteuid?.())
+  if (!own && gid === undefined && user?.gid === undefined) {
+    throw wrongValue(
+      'options.gid',
+      "must be given with a user by number: its group, or 'keep' for the service's own",
+    )
+  }
+  const itsGroup = group ?? (own || keeps ? undefined : user?.gid)
+  const sameGroup = itsGroup === undefined || isOwn(itsGroup, process.getgid?.(), process.getegid?.())
+  const ofName = typeof uid === 'string' && !own ? groupsOf(uid, itsGroup) : []
+  const itsGroups = groups !== undefined ? checkGroups(groups) : own && sameGroup ? undefined : ofName
+  return {
+    ...(user !== undefined && { uid: user.uid }),
+    ...(itsGroup !== undefined && { gid: itsGroup }),
+    ...(itsGroups !== undefined && { groups: itsGroups }),
+    ...(!own && { another: true }),
+  }
+}
+
+const isOwn = (id: number, real: number | undefined, effective: number | undefined): boolean =>
+  id === real && id === effective
 
 function checkInteger(value: unknown, name: string, least: number, most: number): number {
   if (typeof value !== 'number') throw wrongType(`options.${name}`, 'of type number', value)
@@ -38,8 +74,8 @@ function checkInteger(value: unknown, name: string, least: number, most: number)
   return value
 }
 
-function checkFlag(value: unknown): boolean {
-  if (typeof value !== 'boolean') throw wrongType('options.noNewPrivs', 'of type boolean', value)
+function checkFlag(value: unknown, name: string): boolean {
+  if (typeof value !== 'boolean') throw wrongType(`options.${name}`, 'of type boolean', value)
   return value
 }
 
@@ -63,22 +99,43 @@ function checkAffinity(affinity: unknown): number[] {
 /** @param table the file where a name's number stands */
 function checkId(value: unknown, name: string, table: string, kind: 'User' | 'Group'): number {
   if (typeof value !== 'string') return checkInteger(value, name, 0, LARGEST_ID)
-  const id = lookUp(value, table)
+  const id = numberIn(lookUp(value, table)?.[ID_COLUMN])
   if (id === undefined) throw unknownCredential(kind, value)
   return id
 }
 
-function lookUp(name: string, table: string): number | undefined {
+function checkUser(value: unknown): { readonly uid: number; readonly gid: number | undefined } {
+  if (typeof value !== 'string') return { uid: checkInteger(value, 'uid', 0, LARGEST_ID), gid: undefined }
+  const columns = lookUp(value, '/etc/passwd')
+  const uid = numberIn(columns?.[ID_COLUMN])
+  if (uid === undefined) throw unknownCredential('User', value)
+  return { uid, gid: numberIn(columns?.[PRIMARY_GROUP_COLUMN]) }
+}
+
+/** The groups that have a user among their members, and its primary group, as initgroups(3) has them. */
+function groupsOf(user: string, primary: number | undefined): number[] {
+  const groups = new Set(primary === undefined ? [] : [primary])
+  for (const columns of rows('/etc/group')) {
+    const group = numberIn(columns[ID_COLUMN])
+    if (group !== undefined && columns[MEMBERS_COLUMN]?.split(',').includes(user)) groups.add(group)
+  }
+  return [...groups].slice(0, MOST_GROUPS)
+}
+
+const lookUp = (name: string, table: string): string[] | undefined =>
+  rows(table).find(columns => columns[0] === name)
+
+/** The lines of a file like /etc/passwd, by columns; none where it cannot be read. */
+function rows(table: string): string[][] {
   let text: string
   try {
     text = readFileSync(table, 'utf8')
   } catch {
-    return undefined
+    return []
   }
-  for (const line of text.split('\n')) {
-    const columns = line.split(':')
-    const id = Number(columns[ID_COLUMN])
-    if (columns[0] === name && columns[ID_COLUMN] !== '' && Number.isInteger(id)) return id
-  }
-  return undefined
+  return text.split('\n').map(line => line.split(':'))
+}
+
+function numberIn(column: string | undefined): number | undefined {
+  return column !== undefined && /^\d+$/.test(column) ? Number(column) : undefined
 }

@@ -1,31 +1,31 @@
 /**
- * Resource limits of a helper. Linux keeps them for the whole process and not for each thread, so that a khelper cannot
- * take them on for a launch: prlimit(1) sets its own and becomes the helper, whose pid is the same.
+ * Resource limits of a helper, checked at the door. The exec step sets them; with the launcher child_process prlimit(1)
+ * sets its own and becomes the helper, whose pid is the same.
  */
 import { accessSync, constants, readFileSync } from 'node:fs'
 import { errnoName, errnoOf } from '../../libc/index.js'
-import { checkString } from '../call-spec.js'
+import { checkString, type ResourceLimits } from '../call-spec.js'
 import { outOfRange, unsupported, wrongType, wrongValue } from '../errors.js'
 import { findProgram } from '../path-search.js'
 import type { ResourceLimit, Rlimit } from './types.js'
 
-/** prlimit(1)'s option for each resource, and what /proc/self/limits calls it. */
-const RESOURCES: Readonly<Record<Rlimit, string>> = {
-  as: 'Max address space',
-  core: 'Max core file size',
-  cpu: 'Max cpu time',
-  data: 'Max data size',
-  fsize: 'Max file size',
-  locks: 'Max file locks',
-  memlock: 'Max locked memory',
-  msgqueue: 'Max msgqueue size',
-  nice: 'Max nice priority',
-  nofile: 'Max open files',
-  nproc: 'Max processes',
-  rss: 'Max resident set',
-  rtprio: 'Max realtime priority',
-  sigpending: 'Max pending signals',
-  stack: 'Max stack size',
+/** Each resource's number for setrlimit(2), and what /proc/self/limits calls it. */
+const RESOURCES: Readonly<Record<Rlimit, readonly [number: number, name: string]>> = {
+  cpu: [0, 'Max cpu time'],
+  fsize: [1, 'Max file size'],
+  data: [2, 'Max data size'],
+  stack: [3, 'Max stack size'],
+  core: [4, 'Max core file size'],
+  rss: [5, 'Max resident set'],
+  nproc: [6, 'Max processes'],
+  nofile: [7, 'Max open files'],
+  memlock: [8, 'Max locked memory'],
+  as: [9, 'Max address space'],
+  locks: [10, 'Max file locks'],
+  sigpending: [11, 'Max pending signals'],
+  msgqueue: [12, 'Max msgqueue size'],
+  nice: [13, 'Max nice priority'],
+  rtprio: [14, 'Max realtime priority'],
 }
 
 const WRAPPER = 'prlimit'
@@ -42,32 +42,42 @@ interface Limits {
   readonly hard: number
 }
 
+/** @throws for limits that cannot be, above the hard limit among them */
+export function checkRlimits(rlimits: unknown): ResourceLimits {
+  if (typeof rlimits !== 'object' || rlimits === null)
+    throw wrongType('options.rlimits', 'of type object', rlimits)
+  const current = currentLimits()
+  return Object.entries(rlimits).map(([name, limit]) => {
+    if (!isResource(name)) {
+      throw wrongValue(`options.rlimits.${name}`, `must be one of ${Object.keys(RESOURCES).join(', ')}`)
+    }
+    const [number, title] = RESOURCES[name]
+    const { soft, hard } = checkLimit(name, limit as ResourceLimit, current.get(title))
+    return [number, finite(soft), finite(hard)]
+  })
+}
+
 /**
  * @param search where the program is looked for, if it has no slash
- * @throws for limits that cannot be, above the hard limit among them, and where there is no prlimit(1)
+ * @throws where there is no prlimit(1), or no such program
  */
 export function withRlimits(
-  rlimits: unknown,
+  rlimits: ResourceLimits,
   program: string,
   args: readonly string[],
   search: string | undefined,
   cwd: string | undefined,
 ): Wrapped {
-  if (typeof rlimits !== 'object' || rlimits === null)
-    throw wrongType('options.rlimits', 'of type object', rlimits)
-  const current = currentLimits()
-  const options = Object.entries(rlimits).map(([name, limit]) => {
-    if (!isResource(name)) {
-      throw wrongValue(`options.rlimits.${name}`, `must be one of ${Object.keys(RESOURCES).join(', ')}`)
-    }
-    const { soft, hard } = checkLimit(name, limit as ResourceLimit, current.get(RESOURCES[name]))
-    return `--${name}=${shown(soft)}:${shown(hard)}`
+  const options = rlimits.map(([resource, soft, hard]) => {
+    const [name] = Object.entries(RESOURCES).find(([, [number]]) => number === resource) ?? ['']
+    return `--${name}=${soft ?? 'unlimited'}:${hard ?? 'unlimited'}`
   })
   const wrapper = findProgram(WRAPPER, WRAPPER_PATH, undefined)
   if (typeof wrapper === 'number') throw unsupported('rlimits need prlimit(1), of util-linux')
   return { path: wrapper, argv: [WRAPPER, ...options, '--', locate(program, search, cwd), ...args] }
 }
 
+const finite = (limit: number): number | null => (limit === Number.POSITIVE_INFINITY ? null : limit)
 const isResource = (name: string): name is Rlimit => Object.hasOwn(RESOURCES, name)
 const shown = (limit: number): string => (limit === Number.POSITIVE_INFINITY ? 'unlimited' : String(limit))
 
@@ -97,12 +107,18 @@ function checkValue(value: unknown, name: string): number {
   return value
 }
 
-/** The service's own, by the names of /proc/self/limits. */
+/** The service's own, by the names of /proc/self/limits; none where there is no /proc, and the system says what it refuses. */
 function currentLimits(): Map<string, Limits> {
   const limits = new Map<string, Limits>()
+  let text: string
+  try {
+    text = readFileSync('/proc/self/limits', 'latin1')
+  } catch {
+    return limits
+  }
   const value = (text: string | undefined): number =>
     text === 'unlimited' ? Number.POSITIVE_INFINITY : Number(text)
-  for (const line of readFileSync('/proc/self/limits', 'latin1').split('\n').slice(1)) {
+  for (const line of text.split('\n').slice(1)) {
     const [, name, soft, hard] = /^(.*?) {2,}(\S+) +(\S+)/.exec(line) ?? []
     if (name !== undefined) limits.set(name, { soft: value(soft), hard: value(hard) })
   }

@@ -8,7 +8,7 @@ import type { Caller, DescriptorWaiter, Ending } from '../caller.js'
 import { type Captured, takeCaptured } from '../captured.js'
 import { UMH_NO_WAIT, UMH_WAIT_PROC } from '../constants.js'
 import { type CredentialDirectories, withDirectory } from '../credential-directories.js'
-import { shutDown, unsupported } from '../errors.js'
+import { shutDown } from '../errors.js'
 import {
   ExecState,
   Process,
@@ -33,6 +33,8 @@ const SIGKILL = 9
 const NOTHING: Captured = { stdout: Buffer.alloc(0), stderr: Buffer.alloc(0) }
 /** How long a blocked caller sleeps before it sees to the threads that its event loop cannot. */
 const BLOCKED_LOOK_MS = 20
+/** A launch that is to be ended and hangs all the same, in what no signal ends, is waited for no longer. */
+const LAUNCH_MS = 2_000
 
 /** What `run` needs of its kernel. */
 export interface RunHost {
@@ -67,11 +69,7 @@ export function run(
   args: readonly string[],
   options: RunOptions,
 ): BlockingHelper {
-  const checked = checkArguments(file, args, options)
-  if (checked.settings !== undefined && host.caller.libc === undefined) {
-    throw unsupported('uid, gid, groups, umask, nice, noNewPrivs and affinity need the launcher posix_spawn')
-  }
-  const call = new RunCall(host, checked)
+  const call = new RunCall(host, checkArguments(file, args, options, host.caller.libc !== undefined))
   return new RunningHelper(call)
 }
 
@@ -141,9 +139,12 @@ class RunCall implements Ending, DescriptorWaiter {
   #tree: TreeKill | undefined
   /** It has ended as withdrawn; a khelper has yet to find its descriptor on the queue. */
   #withdrawn = false
+  /** It has ended although its launch hangs; its descriptor and what was made for it come back if that ends. */
+  #abandoned = false
   #inputError: Error | undefined
   #timeout: NodeJS.Timeout | undefined
   #overdue: NodeJS.Timeout | undefined
+  #hanging: NodeJS.Timeout | undefined
   stdio: RunStdio | undefined
   resolve: (result: RunResult<string | Buffer>) => void = () => {}
   reject: (error: unknown) => void = () => {}
@@ -271,6 +272,13 @@ class RunCall implements Ending, DescriptorWaiter {
       caller.release(slot)
       return
     }
+    if (this.#abandoned) {
+      caller.reference()
+      this.#host.pipes.release(memory, slot)
+      void Promise.resolve(takeCaptured(memory, libc, scratch, slot)).catch(() => {})
+      caller.release(slot)
+      return
+    }
     const outcome = readOutcome(memory, slot)
     this.#remember(slot)
     this.#slot = undefined
@@ -328,6 +336,7 @@ class RunCall implements Ending, DescriptorWaiter {
   #settled(): void {
     clearTimeout(this.#timeout)
     clearTimeout(this.#overdue)
+    clearTimeout(this.#hanging)
     this.#args.signal?.removeEventListener('abort', this.#abort)
   }
 
@@ -345,7 +354,22 @@ class RunCall implements Ending, DescriptorWaiter {
   #terminate(): void {
     const { killSignal, grace } = this.#args
     this.#sendToTree(killSignal)
-    if (grace >= 0 && !this.#ended) this.#overdue = setTimeout(() => this.#sendToTree(SIGKILL), grace)
+    if (this.#ended) return
+    this.#hanging ??= setTimeout(() => this.#abandon(), LAUNCH_MS)
+    if (grace >= 0) this.#overdue = setTimeout(() => this.#sendToTree(SIGKILL), grace)
+  }
+
+  /** Ends a call whose launch hangs in what no signal ends (a file system that has gone, say). */
+  #abandon(): void {
+    const { caller, signaller, state } = this.#host
+    const slot = this.#slot
+    if (slot === undefined || !signaller.leaveTreeKill(slot, SIGKILL)) return
+    this.#abandoned = true
+    this.#slot = undefined
+    caller.unreference()
+    if (this.#args.wait !== UMH_NO_WAIT) state.leave()
+    this.#withdrawnBy = this.#args.killSignal
+    this.#finish(noOutcome(errno('ECANCELED'), Step.NONE), NOTHING)
   }
 
   kill(given: NodeJS.Signals | number | KillOptions | undefined): boolean {
@@ -363,7 +387,10 @@ class RunCall implements Ending, DescriptorWaiter {
     if (this.#takeBack(signal)) return true
     if ((this.#args.flags & SlotFlag.IN_THREAD) !== 0) return this.#send(signal, true)
     const row = memory.slot(slot)
-    this.#awaitExec(row)
+    if (this.#host.signaller.leaveTreeKill(slot, signal)) {
+      Atomics.store(memory.words, row + Slot.KILLED, 1)
+      return true
+    }
     const process = (memory.words[row + Slot.PROCESS] ?? 0) - 1
     const pid = memory.words[row + Slot.PID] ?? 0
     const start = process < 0 ? undefined : startOf(pid)
@@ -399,8 +426,7 @@ class RunCall implements Ending, DescriptorWaiter {
     }
     if (signal !== 0 && this.#takeBack(signal)) return true
     if (this.#slot === undefined) return true
-    const row = memory.slot(this.#slot)
-    return signaller.signalCall(this.#slot, signal, () => this.#awaitExec(row))
+    return signaller.signalCall(this.#slot, signal)
   }
 
   /**
@@ -454,7 +480,10 @@ class RunCall implements Ending, DescriptorWaiter {
     if (!this.#awaitStart(deadline)) {
       if (this.#takeBack(SIGKILL)) return -errno('ETIMEDOUT')
       // A khelper has just taken it up: it is at the exec, and may be using the caller's descriptors.
-      this.#awaitStart(Number.POSITIVE_INFINITY)
+      if (!this.#awaitStart(Number.POSITIVE_INFINITY)) {
+        this.#sendToTree(SIGKILL)
+        return -errno('ETIMEDOUT')
+      }
     }
     if (this.#slot === undefined) return Math.min(0, this.#retval)
     const row = memory.slot(this.#slot)
@@ -462,7 +491,7 @@ class RunCall implements Ending, DescriptorWaiter {
     return memory.words[row + Slot.RETVAL] ?? 0
   }
 
-  /** Blocks this thread until the exec is over. @returns whether it is, by then */
+  /** Blocks this thread until the exec is over, or has hung for long. @returns whether it is over */
   #awaitStart(deadline: number): boolean {
     const { caller } = this.#host
     while (this.#slot === undefined && !this.#ended) {
@@ -471,10 +500,7 @@ class RunCall implements Ending, DescriptorWaiter {
       caller.sleep(Math.min(BLOCKED_LOOK_MS, left))
       this.#host.watch()
     }
-    return this.#slot === undefined || this.#awaitExec(caller.memory.slot(this.#slot), deadline)
-  }
-
-  #awaitExec(row: number, deadline = Number.POSITIVE_INFINITY): boolean {
-    return awaitExec(this.#host.caller.memory, row, () => this.#host.watch(), deadline - performance.now())
+    if (this.#slot === undefined) return true
+    return awaitExec(caller.memory, this.#slot, () => this.#host.watch(), deadline)
   }
 }

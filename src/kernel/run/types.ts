@@ -71,19 +71,27 @@ export interface RunOptions {
   readonly forceKillAfter?: number | false
   /** Aborting it kills the helper, or withdraws it if it has not started. */
   readonly signal?: AbortSignal
-  /** The user that it runs as, by number or by its name in /etc/passwd. Another user's helper has no capabilities. */
+  /**
+   * The user that it runs as, by number or by its name in /etc/passwd. Another user's helper has no capabilities, a
+   * session and a session keyring of its own, and opens its files itself.
+   */
   readonly uid?: number | string
-  /** Its group, by number or by its name in /etc/group. */
+  /**
+   * Its group, by number or by its name in /etc/group. With a user by name, default: that user's; with another user by
+   * number it must be given, `'keep'` for the service's own.
+   */
   readonly gid?: number | string
-  /** Its supplementary groups. Default: none, if `uid` or `gid` is given; else the service's. */
+  /** Its supplementary groups. Default: a named user's own; none for one by number, or with `gid`; else the service's. */
   readonly groups?: readonly (number | string)[]
+  /** Another user's helper stays in the service's session, with its terminal. Default `false`. */
+  readonly terminal?: boolean
   /** Its file creation mask, from 0 to 0o777. Default: the service's. */
   readonly umask?: number
   /** Its niceness, from -20 to 19. Default: the service's. */
   readonly nice?: number
   /** Its programs gain no rights from setuid bits and file capabilities. */
   readonly noNewPrivs?: boolean
-  /** Its resource limits. Default: the service's. Needs prlimit(1), which becomes the helper. */
+  /** Its resource limits. Default: the service's. */
   readonly rlimits?: Readonly<Partial<Record<Rlimit, ResourceLimit>>>
   /** The processors that it may run on. Default: the service's. */
   readonly affinity?: readonly number[]

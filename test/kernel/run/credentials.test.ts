@@ -2,7 +2,7 @@
  * As whom helpers run: seen by helpers that look at themselves.
  */
 import assert from 'node:assert/strict'
-import { chmodSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { chmodSync, chownSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, describe, test } from 'node:test'
@@ -12,6 +12,8 @@ import { eventually } from '../../helpers/resources.js'
 const ROOT = process.getuid?.() === 0
 const needsRoot = !ROOT && 'needs root'
 const NOBODY = 65_534
+/** A user that is not the service's, and its group. */
+const OTHER = { uid: NOBODY, gid: NOBODY }
 const folder = mkdtempSync(join(tmpdir(), 'khelper-credentials-'))
 chmodSync(folder, 0o755)
 after(() => rmSync(folder, { recursive: true, force: true }))
@@ -42,7 +44,7 @@ describe('credentials', { skip: needsRoot }, () => {
   test('another user: all ids, no groups, no capabilities; the next helper is the service’s again', async () => {
     await using kernel = boot({ khelpers: 1 })
     const before = await status(kernel)
-    const other = await status(kernel, { uid: NOBODY, gid: NOBODY })
+    const other = await status(kernel, OTHER)
     const ids = Array.from({ length: 4 }, () => NOBODY).join(' ')
     assert.deepEqual([other['Uid'], other['Gid'], other['Groups']], [ids, ids, ''])
     for (const set of ['CapPrm', 'CapEff', 'CapAmb']) assert.match(other[set] ?? '', /^0+$/, set)
@@ -58,14 +60,22 @@ describe('credentials', { skip: needsRoot }, () => {
     assert.equal(groups, 'nobody\n1 4 100')
   })
 
-  test('a file that only the service may read cannot be read, one opened for the helper can be written', async () => {
+  test('a file that only the service may read cannot be read, its files are opened as the helper', async () => {
     await using kernel = boot({ khelpers: 1 })
     const secret = join(folder, 'secret')
     writeFileSync(secret, 'secret', { mode: 0o600 })
-    const { exitCode } = await kernel.run('cat', [secret], { uid: NOBODY, reject: false })
+    const { exitCode } = await kernel.run('cat', [secret], { ...OTHER, reject: false })
     assert.equal(exitCode, 1)
-    await kernel.run('echo', ['written'], { uid: NOBODY, stdout: { file: join(folder, 'log') } })
-    assert.equal(readFileSync(join(folder, 'log'), 'utf8'), 'written\n')
+    const own = mkdtempSync(join(folder, 'own-'))
+    chownSync(own, NOBODY, NOBODY)
+    const log = join(own, 'log')
+    await kernel.run('echo', ['written'], { ...OTHER, umask: 0o027, stdout: { file: log } })
+    assert.equal(readFileSync(log, 'utf8'), 'written\n')
+    const { uid, gid, mode } = statSync(log)
+    assert.deepEqual([uid, gid, mode & 0o777], [NOBODY, NOBODY, 0o640])
+    const refused = { ...OTHER, stdout: { file: join(folder, 'log') } }
+    await assert.rejects(kernel.run('echo', [], refused), { code: 'EACCES', syscall: 'open' })
+    assert.throws(() => statSync(join(folder, 'log')), { code: 'ENOENT' })
   })
 
   test('the bounding set and the inheritable set only ever lose capabilities, for every helper', async () => {
@@ -101,7 +111,7 @@ describe('credentials', { skip: needsRoot }, () => {
       process.umask(),
       process.cwd(),
     ]
-    await status(kernel, { uid: NOBODY, gid: NOBODY, umask: 0, nice: 3 })
+    await status(kernel, { ...OTHER, umask: 0, nice: 3 })
     const now = [
       process.getuid?.(),
       process.getgid?.(),
@@ -147,7 +157,7 @@ test('niceness and processors, and the next helper has the service’s', async (
   assert.equal((await status(kernel))['Cpus_allowed_list'], before['Cpus_allowed_list'])
 })
 
-test('no new privileges: for that helper alone, whose thread is replaced', async () => {
+test('no new privileges: for that helper alone', async () => {
   await using kernel = boot({ khelpers: 1 })
   assert.equal((await status(kernel, { noNewPrivs: true }))['NoNewPrivs'], '1')
   assert.equal((await status(kernel))['NoNewPrivs'], '0')
@@ -163,7 +173,7 @@ test('without the privilege: EPERM with what was refused, and nothing is started
   const script = `
     import { boot } from ${JSON.stringify(new URL('../../../src/index.js', import.meta.url).href)}
     const kernel = boot()
-    for (const options of [{ uid: ${NOBODY} }, { gid: 1 }, { groups: [1] }, { nice: -5 }]) {
+    for (const options of [{ uid: ${NOBODY}, gid: ${NOBODY} }, { gid: 1 }, { groups: [1] }, { nice: -5 }]) {
       const { code, syscall } = await kernel.run('touch', [${JSON.stringify(marker)}], options).catch(error => error)
       console.log(code, syscall)
     }

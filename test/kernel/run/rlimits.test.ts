@@ -40,11 +40,29 @@ describe('rlimits', { skip: missing }, () => {
   test('a program that is not there: ENOENT, as without', async () => {
     await using kernel = boot({ khelpers: 1 })
     const options: RunOptions = { rlimits: { core: 0 } }
-    assert.throws(() => kernel.run('no-such-program', [], options), {
-      code: 'ENOENT',
-      path: 'no-such-program',
+    for (const path of ['no-such-program', '/no/such/program']) {
+      await assert.rejects(kernel.run(path, [], options), { code: 'ENOENT', syscall: 'execve', path })
+    }
+  })
+
+  test('with a name of its own, and fewer descriptors than the launch takes', async () => {
+    await using kernel = boot({ khelpers: 1 })
+    const options: RunOptions = { rlimits: { nofile: [3, 10] }, argv0: 'named', stdin: { file: '/dev/null' } }
+    const { stdout } = await kernel.run('/bin/cat', ['/proc/self/cmdline'], { ...options, reject: false })
+    assert.equal(stdout, '')
+    const limits = await kernel.run('/bin/sh', ['-c', 'ulimit -n; ulimit -Hn; echo $0'], {
+      ...options,
+      rlimits: { nofile: [8, 10] },
     })
-    assert.throws(() => kernel.run('/no/such/program', [], options), { code: 'ENOENT' })
+    assert.equal(limits.stdout, '8\n10\nnamed\n')
+  })
+
+  test('with the launcher child_process, prlimit(1) sets them', async () => {
+    await using kernel = boot({ launcher: 'child_process' })
+    const options: RunOptions = { rlimits: { nofile: [8, 10], core: 'unlimited' } }
+    const { stdout } = await kernel.run('sh', ['-c', 'ulimit -n; ulimit -Hn'], options)
+    assert.equal(stdout, '8\n10\n')
+    assert.throws(() => kernel.run('true', [], { ...options, argv0: 'x' }), { code: 'ERR_INVALID_ARG_VALUE' })
   })
 
   for (const [situation, options, code] of [
@@ -53,7 +71,6 @@ describe('rlimits', { skip: missing }, () => {
     ['a limit that is none', { rlimits: { nofile: 'many' as never } }, 'ERR_INVALID_ARG_TYPE'],
     ['an unknown resource', { rlimits: { toString: 1 } as never }, 'ERR_INVALID_ARG_VALUE'],
     ['limits that are none', { rlimits: 5 as never }, 'ERR_INVALID_ARG_TYPE'],
-    ['argv0, which prlimit(1) cannot hand on', { rlimits: { core: 0 }, argv0: 'x' }, 'ERR_INVALID_ARG_VALUE'],
   ] as const) {
     test(`${situation}: an error before anything starts`, async () => {
       await using kernel = boot({ khelpers: 1 })
