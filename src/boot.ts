@@ -7,7 +7,8 @@ import { boot as bootKernel, type Kernel, type BootOptions as KernelOptions } fr
 export interface BootOptions extends KernelOptions {
   /**
    * The path of a Unix socket to be opened for helpers and operators (`khelper insmod --socket …`), for this user only.
-   * It is open when `kernel.ready` resolves, which rejects if it cannot be.
+   * It is open when `kernel.ready` resolves, which rejects if it cannot be, or if others could put another socket at its
+   * path: a folder on the way that is another user's, or that others can write to and that is not sticky.
    */
   readonly socket?: string
 }

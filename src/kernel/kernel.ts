@@ -3,7 +3,6 @@
  */
 
 import { rmSync } from 'node:fs'
-import type { Socket } from 'node:net'
 import { availableParallelism, tmpdir } from 'node:os'
 import type { Writable } from 'node:stream'
 import type { ResourceLimits } from 'node:worker_threads'
@@ -569,14 +568,6 @@ export class Kernel implements AsyncDisposable {
       signaller: this.#signaller,
       watch: () => this.#home.watch(),
     }
-  }
-
-  /** @internal Who is at the other end of a Unix socket, where the system tells. */
-  peerOf(socket: Socket): { readonly pid: number; readonly uid: number; readonly gid: number } | undefined {
-    const { _handle: handle } = socket as unknown as { readonly _handle?: { readonly fd?: number } }
-    const { fd } = handle ?? {}
-    const peer = fd === undefined ? undefined : this.#caller.libc?.peerCredentials(fd)
-    return typeof peer === 'object' ? peer : undefined
   }
 
   /** @internal The C library, where programs are started by posix_spawn. */

@@ -2,6 +2,7 @@
  * The system calls that khelper needs, under Linux's names, each giving `-errno` where it fails.
  */
 import { arch } from 'node:process'
+import { isMainThread } from 'node:worker_threads'
 import { type Address, type Library, loadLibrary } from './library.js'
 
 /** A file descriptor of this process, made here: to be closed by `Libc.close`, never by `node:fs`. */
@@ -14,6 +15,7 @@ const O_CLOEXEC = 0o2000000
 const O_NONBLOCK = 0o4000
 const SYS_PIDFD_OPEN = 434
 const SYS_PIDFD_SEND_SIGNAL = 424
+const SYS_GETSOCKOPT = arch === 'x64' ? 55 : 209
 const EPOLL_CLOEXEC = O_CLOEXEC
 const EFD_CLOEXEC = O_CLOEXEC
 const EFD_NONBLOCK = O_NONBLOCK
@@ -35,7 +37,7 @@ const F_SETPIPE_SZ = 1031
 const SOL_SOCKET = 1
 const SO_PEERCRED = 17
 /** struct ucred: pid, uid, gid. */
-const UCRED_WORDS = 3
+const UCRED_BYTES = 12
 const SEEK_END = 2
 const SPLICE_F_MOVE = 1
 const SPLICE_F_NONBLOCK = 2
@@ -93,8 +95,6 @@ export class Libc {
   readonly #kill
   readonly #gettid
   readonly #lseek
-  /** Made when it is first needed: every thread loads this file, and one of them asks for peers. */
-  #getsockopt: ReturnType<Library['func']> | undefined
   readonly #event = new Uint8Array(EPOLL_EVENT_BYTES)
   readonly #eventView = new DataView(this.#event.buffer)
   readonly #status = new Int32Array(1)
@@ -302,15 +302,26 @@ export class Libc {
     return this.#result(this.#kill(pid, signal))
   }
 
-  /** Who was at the other end of a Unix socket when it was connected; -errno if it is none. */
+  /**
+   * Who is at the other end of a Unix socket: as whom it was connected, or, asked by who has connected, as whom it was
+   * listened. -errno if it is none.
+   */
   peerCredentials(
     socket: number,
   ): { readonly pid: number; readonly uid: number; readonly gid: number } | number {
-    const ucred = new Uint32Array(UCRED_WORDS)
-    const length = new Uint32Array([ucred.byteLength])
-    const getsockopt = this.#getsockopt ?? this.library.func('int getsockopt(int, int, int, void *, void *)')
-    this.#getsockopt = getsockopt
-    const result = this.#result(getsockopt(socket, SOL_SOCKET, SO_PEERCRED, ucred, length))
+    // Over buffers of their own: small arrays without one may be moved by the collector.
+    const ucred = new Uint32Array(new ArrayBuffer(UCRED_BYTES))
+    const length = new Uint32Array(new ArrayBuffer(Uint32Array.BYTES_PER_ELEMENT)).fill(UCRED_BYTES)
+    const { addressOf } = this.library
+    // By its number: a function for it would be made on every thread, or at a time when its thread may be ended.
+    const result = this.systemCall(
+      SYS_GETSOCKOPT,
+      socket,
+      SOL_SOCKET,
+      SO_PEERCRED,
+      addressOf(ucred),
+      addressOf(length),
+    )
     if (result < 0) return result
     const [pid = 0, uid = 0, gid = 0] = ucred
     return { pid, uid, gid }
@@ -321,6 +332,10 @@ export class Libc {
   }
 }
 
+/** Where a thread has its own: the files that run on it are bundled one by one, and share nothing else. */
+const OF_THIS_THREAD = Symbol.for('khelper.libc')
+const threadGlobals = globalThis as { [OF_THIS_THREAD]?: Libc }
+
 /**
  * Loads the C library and tries what launching needs of it: close-on-exec pipes, pidfds, epoll.
  * @throws Error that says in one sentence what is missing
@@ -330,5 +345,21 @@ export function loadLibc(): Libc {
   const pidfd = libc.pidfdOpen(process.pid)
   if (pidfd < 0) throw new Error(`pidfd_open does not work here (error number ${-pidfd})`)
   libc.close(asFd(pidfd))
+  threadGlobals[OF_THIS_THREAD] = libc
   return libc
+}
+
+/**
+ * The C library that this thread has loaded. The main thread loads it if need be; others may be ended meanwhile, and take
+ * the process along.
+ * @returns undefined where it cannot be had
+ */
+export function libcOfThisThread(): Libc | undefined {
+  const loaded = threadGlobals[OF_THIS_THREAD]
+  if (loaded !== undefined || !isMainThread) return loaded
+  try {
+    return loadLibc()
+  } catch {
+    return undefined
+  }
 }

@@ -2,8 +2,9 @@
  * The other end of the socket: makes system calls of a service's kernel.
  */
 import { connect, type Socket } from 'node:net'
-import { SystemError } from '../../kernel/errors.js'
+import { isSystemError, SystemError } from '../../kernel/errors.js'
 import { knownName } from '../../libc/errno.js'
+import { checkListener, checkWanted, lookAtListener } from './listener.js'
 import { type Answer, format, LineReader, LONGEST_ANSWER, ProtocolError, parseAnswer } from './protocol.js'
 
 export interface ClientOptions {
@@ -11,6 +12,11 @@ export interface ClientOptions {
   readonly socket: string
   /** What a helper was given; without it the calls are an operator's. */
   readonly authority?: string | undefined
+  /**
+   * The user whose service it is, by number; our own unless given. Root's are always taken. What is another's is sent
+   * nothing.
+   */
+  readonly uid?: number | undefined
 }
 
 interface Waiting {
@@ -33,21 +39,33 @@ export class SystemCallClient {
     void this.#read()
   }
 
-  /** @throws SystemError ENOENT, ECONNREFUSED, EACCES if there is no service, or it is not for us */
-  static connect(options: ClientOptions): Promise<SystemCallClient> {
-    return new Promise((resolve, reject) => {
-      const socket = connect(options.socket)
-      const failed = (error: NodeJS.ErrnoException) => {
-        const code = knownName(error.code) ?? 'EIO'
-        const message = `no service answers at ${options.socket}; it is opened by boot({ socket })`
-        reject(new SystemError(code, message, { syscall: 'connect', path: options.socket, cause: error }))
-      }
-      socket.once('error', failed)
-      socket.once('connect', () => {
-        socket.off('error', failed)
-        resolve(new SystemCallClient(socket, options))
+  /**
+   * Connects to a service of root or of our own user, or of `uid`; nothing is sent before it is known to be one.
+   * @throws SystemError ENOENT, ECONNREFUSED if there is no service; EACCES if it is not for us, or what is there, or on
+   *   the way there, is not to be trusted; TypeError, RangeError
+   */
+  static async connect(options: ClientOptions): Promise<SystemCallClient> {
+    checkWanted(options)
+    const { socket: path } = options
+    try {
+      const there = lookAtListener(options)
+      const socket = connect(path)
+      return await new Promise((resolve, reject) => {
+        socket.once('error', reject)
+        socket.once('connect', () => {
+          try {
+            checkListener(socket, options, there)
+            resolve(new SystemCallClient(socket, options))
+          } catch (error) {
+            socket.destroy()
+            reject(error)
+          }
+          socket.off('error', reject)
+        })
       })
-    })
+    } catch (error) {
+      throw cannotConnect(error, path)
+    }
   }
 
   /** @throws SystemError what the kernel refuses, or that the connection has ended */
@@ -109,6 +127,13 @@ export class SystemCallClient {
     if (error !== undefined) waiting?.reject(error)
     else waiting?.resolve('result' in answer ? answer.result : undefined)
   }
+}
+
+function cannotConnect(error: unknown, path: string): SystemError {
+  if (isSystemError(error)) return error
+  const code = knownName((error as NodeJS.ErrnoException).code) ?? 'EIO'
+  const message = `no service answers at ${path}; it is opened by boot({ socket })`
+  return new SystemError(code, message, { syscall: 'connect', path, cause: error })
 }
 
 /** The error puts its code before its message itself. */

@@ -9,7 +9,7 @@ import { SystemError } from '../../kernel/errors.js'
 import { Connection, type ConnectionHost, refuse } from './connection.js'
 import { failureOf } from './failure.js'
 import { type Answer, format, LONGEST_ANSWER, type Request } from './protocol.js'
-import { listenAt, removeSocketFile, type SocketFile } from './socket-file.js'
+import { isPrivate, listenAt, removeSocketFile, type SocketFile } from './socket-file.js'
 
 export interface DoorLimits extends Pick<ConnectionHost, 'message' | 'beat'> {
   readonly connections: number
@@ -24,8 +24,8 @@ export interface DoorLimits extends Pick<ConnectionHost, 'message' | 'beat'> {
 /** Who is behind a door. */
 export interface DoorHost {
   readonly limits: DoorLimits
-  /** Whether whoever is at the other end may come in at all. */
-  knows(socket: Socket): boolean
+  /** Whether whoever is at the other end may come in at all; undefined where the system does not tell who it is. */
+  knows(socket: Socket): boolean | undefined
   /**
    * Resolves with what makes calls, and begins them at once: it gives the result or a promise of it, throws or rejects
    * with what went wrong.
@@ -100,8 +100,15 @@ export class Door {
 
   #accept(socket: Socket): void {
     socket.unref()
-    if (!this.#host.knows(socket)) {
+    const known = this.#host.knows(socket)
+    if (known === false) {
       refuse(socket, 'EPERM', 'the other end is neither this service’s user nor root')
+    } else if (known === undefined && !isPrivate(this.#file)) {
+      refuse(
+        socket,
+        'EPERM',
+        'who is at the other end cannot be told here, and the mode of the socket lets others in; chmod 600',
+      )
     } else if (this.#connections.size >= this.#host.limits.connections && !this.#makeRoom()) {
       const { connections } = this.#host.limits
       refuse(socket, 'EAGAIN', `too many connections: ${connections} are open; try again when one has gone`)

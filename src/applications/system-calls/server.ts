@@ -12,8 +12,10 @@ import { join } from 'node:path'
 import { SystemError } from '../../kernel/errors.js'
 import type { Kernel } from '../../kernel/kernel.js'
 import { makeServiceFolder, pathLength, removeLeftFolders } from '../../kernel/service-folders.js'
+import { distrustedFolder, isTrustedUser } from '../../kernel/trusted-path.js'
 import { Authorities, OPERATOR, type Subject } from './authority.js'
 import { Door, type DoorHost, type DoorLimits } from './door.js'
+import { peerUid } from './listener.js'
 import type { Request } from './protocol.js'
 import { LONGEST_SOCKET_PATH } from './socket-file.js'
 import type { SystemCallTable } from './table.js'
@@ -30,7 +32,6 @@ export const DEFAULT_LIMITS: DoorLimits = {
 const FOLDER_KIND = 'socket'
 /** Behind the private folder, and what making the socket adds. */
 const LONGEST_IN_FOLDER = '/socket-XXXXXX/s'
-const ROOT = 0
 
 export interface Grant {
   /** For the helper's environment: where the socket is, and the authority. */
@@ -56,7 +57,8 @@ export class SystemCallServer {
   /**
    * Opens the socket for operators at a path. What is left there of a service that has died is replaced.
    * @returns the path, once calls can be made
-   * @throws SystemError EALREADY if it is open; ENAMETOOLONG, EADDRINUSE if another service has it or it is no socket,
+   * @throws SystemError EALREADY if it is open; ENAMETOOLONG; EACCES in a folder of another user, or that others can write
+   *   to; EADDRINUSE if another service has it or it is no socket,
    *   and what making it met, after which it can be tried again
    */
   async listen(path: string): Promise<string> {
@@ -111,8 +113,7 @@ export class SystemCallServer {
   }
 
   async #openPrivately(): Promise<Door> {
-    const longest = pathLength(tmpdir(), FOLDER_KIND) + LONGEST_IN_FOLDER.length
-    const place = longest > LONGEST_SOCKET_PATH ? '/tmp' : tmpdir()
+    const place = isPlace(tmpdir()) ? tmpdir() : '/tmp'
     removeLeftFolders(place, FOLDER_KIND)
     const folder = makeServiceFolder(place, FOLDER_KIND)
     try {
@@ -144,9 +145,9 @@ export class SystemCallServer {
     }
   }
 
-  #knows(socket: Socket): boolean {
-    const peer = this.#kernel.peerOf(socket)
-    return peer === undefined || peer.uid === ROOT || peer.uid === process.geteuid?.()
+  #knows(socket: Socket): boolean | undefined {
+    const user = peerUid(socket, this.#kernel.libc)
+    return user === undefined ? undefined : isTrustedUser(user)
   }
 
   #call(
@@ -161,4 +162,10 @@ export class SystemCallServer {
       throw new SystemError('ENOSYS', `there is no system call ${call}`, { syscall: call })
     return entry(this.#kernel, args, { subject, signal })
   }
+}
+
+/** Whether a folder can have the private one in it. */
+function isPlace(folder: string): boolean {
+  const longest = pathLength(folder, FOLDER_KIND) + LONGEST_IN_FOLDER.length
+  return longest <= LONGEST_SOCKET_PATH && distrustedFolder(folder) === undefined
 }

@@ -3,15 +3,18 @@
  */
 import { type BigIntStats, chmodSync, linkSync, lstatSync, mkdtempSync, rmSync } from 'node:fs'
 import { connect, type Server } from 'node:net'
-import { resolve } from 'node:path'
-import { isSystemError, SystemError, wrongType } from '../../kernel/errors.js'
+import { dirname, resolve } from 'node:path'
+import { isSystemError, SystemError } from '../../kernel/errors.js'
+import { distrustedFolder } from '../../kernel/trusted-path.js'
 import { knownName } from '../../libc/errno.js'
+import { checkSocketPath } from './listener.js'
 
 /** sockaddr_un has 108 bytes, with a NUL. */
 export const LONGEST_SOCKET_PATH = 107
 /** What stands behind the path while the socket is being made. */
 const MAKING = '-XXXXXX/s'
 const SOCKET_MODE = 0o600
+const OTHERS = 0o077n
 
 /** A socket's file, to be told from one that has come to its path later. */
 export interface SocketFile {
@@ -24,13 +27,11 @@ export interface SocketFile {
 /**
  * Has a server listen at a path, with mode 0600 from the moment it can be seen. What is left there of a service that has
  * died is replaced.
- * @throws SystemError ENAMETOOLONG, EADDRINUSE if another service has it or it is no socket, and what making it met;
+ * @throws SystemError ENAMETOOLONG; EACCES if others could put something else there; EADDRINUSE if another service has it or it is no socket, and what making it met;
  *   TypeError
  */
 export async function listenAt(server: Server, given: string): Promise<SocketFile> {
-  if (typeof given !== 'string' || given === '' || given.includes('\0')) {
-    throw wrongType('options.socket', 'the path of a socket', given)
-  }
+  checkSocketPath(given)
   const path = resolve(given)
   if (Buffer.byteLength(path + MAKING) > LONGEST_SOCKET_PATH) {
     const most = LONGEST_SOCKET_PATH - MAKING.length
@@ -41,6 +42,7 @@ export async function listenAt(server: Server, given: string): Promise<SocketFil
   }
   let making: string | undefined
   try {
+    checkFolder(path)
     // Made where nobody else can look, and put in its place with the mode it is to have.
     making = mkdtempSync(`${path}-`)
     const made = `${making}/s`
@@ -66,6 +68,29 @@ export async function listenAt(server: Server, given: string): Promise<SocketFil
 export function removeSocketFile({ path, dev, ino }: SocketFile): void {
   const there = lookAt(path)
   if (there?.dev === dev && there.ino === ino) rmSync(path, { force: true })
+}
+
+/** Whether others can be in the way between this socket and who looks for it there. */
+function checkFolder(path: string): void {
+  const distrusted = distrustedFolder(dirname(path))
+  if (distrusted === undefined) return
+  const { reason, owner } = distrusted
+  const remedy =
+    owner === undefined ? 'take that from them (chmod go-w)' : 'use a folder of this user’s or root’s'
+  throw new SystemError(
+    'EACCES',
+    `the socket of system calls is not opened where others can put another in its place: ${path}: ${reason}; ${remedy}`,
+    { syscall: 'listen', path: distrusted.path },
+  )
+}
+
+/**
+ * Whether the file is still there, and its mode keeps all others out: what is to be known of who has come in where the
+ * system does not tell who that is.
+ */
+export function isPrivate({ path, dev, ino }: SocketFile): boolean {
+  const there = lookAt(path)
+  return there?.dev === dev && there.ino === ino && (there.mode & OTHERS) === 0n
 }
 
 /** What is at a path; `undefined` where nothing can be seen. */

@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict'
+import { chmodSync, chownSync, mkdtempSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { khelper } from '../../helpers/command.js'
+import { asRoot, fakeService } from '../../helpers/other-user.js'
 import { type Service, startService } from '../../helpers/service.js'
 import { temporary, write } from '../../helpers/temporary.js'
 
@@ -100,4 +103,31 @@ test('a helper program refuses: whoever asks is told why', () => {
   )
   khelper(['sysctl', '--socket', service.socket, `khelper.request_key=${helper}`])
   assert.match(fails(['request2', 'user', 'refused', '', '@u']), /EKEYREJECTED/)
+})
+
+test('another user listens at the path: no secret, no token, nothing is sent', asRoot, async t => {
+  const folder = mkdtempSync('/tmp/khelper-keyctl-')
+  t.after(() => rmSync(folder, { recursive: true }))
+  chmodSync(folder, 0o1777)
+  const socket = join(folder, 'app.sock')
+  const fake = await fakeService(socket)
+  const padd = ['keyctl', '--socket', socket, 'padd', 'user', 'token', '@u']
+  const { status, stderr } = khelper(padd, 'secret words')
+  assert.equal(status, 1)
+  assert.match(stderr, /^khelper: EACCES: .*app\.sock is another user’s \(uid 12345\).*\n$/)
+  // As if the file had been another's a moment before.
+  chownSync(socket, 0, 0)
+  const again = khelper(padd, 'secret words')
+  assert.equal(again.status, 1)
+  assert.match(again.stderr, /^khelper: EACCES: .*another user \(uid 12345\).*\n$/)
+  assert.deepEqual(await fake.stop(), { connections: 1, received: '' })
+})
+
+test('a path in a folder that others can write to', async t => {
+  const folder = mkdtempSync('/tmp/khelper-keyctl-')
+  t.after(() => rmSync(folder, { recursive: true }))
+  chmodSync(folder, 0o777)
+  const { status, stderr } = khelper(['keyctl', '--socket', join(folder, 'app.sock'), 'show'])
+  assert.equal(status, 1)
+  assert.match(stderr, /^khelper: EACCES: .*others can write to .*\n$/)
 })
