@@ -13,7 +13,7 @@ import { type CapabilityMasks, NO_LIMITS, readMasks } from '../kernel/capability
 import type { Completer } from '../kernel/complete.js'
 import { ONE } from '../kernel/event-counter.js'
 import { handOver } from '../kernel/hand-over.js'
-import { closeOwned, closePipes, WATCH_BITS, watchStep } from '../kernel/launch-descriptors.js'
+import { closeOwned, closePipes, WATCH_BITS } from '../kernel/launch-descriptors.js'
 import {
   Control,
   ExecState,
@@ -371,18 +371,22 @@ export class PosixLauncher {
     const epoll = asFd(words[this.#memory.control(Control.EPOLL_FD)] ?? -1)
     if (((words[slotRow + Slot.FLAGS] ?? 0) & SlotFlag.UNLISTED) === 0)
       tellWatcher(this.#memory, libc, '+', words[row + Process.PID] ?? 0)
-    const { waited, stepping } = handOver(this.#memory, libc, this.#completer, slot, index, pid =>
-      this.#pidfd(pid),
+    handOver(
+      this.#memory,
+      libc,
+      this.#completer,
+      slot,
+      index,
+      pid => this.#pidfd(pid),
+      () => {
+        Atomics.store(words, this.#row + Khelper.CURRENT, 0)
+        Atomics.store(words, this.#row + Khelper.STARTING, 0)
+        const pidfd = (words[row + Process.PIDFD] ?? 0) - 1
+        const watched =
+          pidfd >= 0 && libc.epollAdd(epoll, asFd(pidfd), EPOLLIN | EPOLLONESHOT, index << WATCH_BITS) === 0
+        if (!watched) this.#handOverUnwatched()
+      },
     )
-    const pidfd = (words[row + Process.PIDFD] ?? 0) - 1
-    // From here the slot may be another call's before this function returns.
-    Atomics.store(words, this.#row + Khelper.CURRENT, 0)
-    Atomics.store(words, this.#row + Khelper.STARTING, 0)
-    if (stepping) watchStep(this.#memory, libc, index, epoll)
-    const watched =
-      pidfd >= 0 && libc.epollAdd(epoll, asFd(pidfd), EPOLLIN | EPOLLONESHOT, index << WATCH_BITS) === 0
-    if (!watched) this.#handOverUnwatched()
-    if (!waited && !stepping) this.#completer.umhComplete(slot, 0)
   }
 
   /** Without a pidfd the wait_for_helper thread asks for it from time to time. */

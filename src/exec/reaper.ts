@@ -13,10 +13,10 @@
  * A launch by an exec step is told here how it went, by a pipe in the same set: no khelper waits for it.
  */
 import type { Completer } from '../kernel/complete.js'
+import { stepFailed, stepSucceeded } from '../kernel/hand-over.js'
 import { WATCH_BITS, Watch } from '../kernel/launch-descriptors.js'
 import {
   Control,
-  ExecState,
   type Memory,
   Process,
   type ProcessIndex,
@@ -24,13 +24,10 @@ import {
   Slot,
   SlotFlag,
   type SlotIndex,
-  SlotState,
-  Step,
 } from '../kernel/memory.js'
 import { claimForReaping, freeProcess, signalProcess } from '../kernel/process-table.js'
 import { killTree, startOf } from '../kernel/process-tree.js'
 import { tellWatcher } from '../kernel/service-death.js'
-import { tellFlushers } from '../kernel/workqueue.js'
 import {
   asFd,
   EPOLLIN,
@@ -206,37 +203,18 @@ export class Reaper {
     words[row + Process.STEP_PIPE] = 0
     this.#libc.epollDelete(this.#epoll, asFd(pipe))
     this.#libc.close(asFd(pipe))
-    const slot = ((words[row + Process.STEP_SLOT] ?? 0) - 1) as SlotIndex
-    words[row + Process.STEP_SLOT] = 0
-    if (slot < 0) return
-    if (told === this.#told.byteLength) this.#stepFailed(index, row, slot)
-    else this.#executed(row, slot)
-    tellFlushers(this.#memory)
-  }
-
-  #executed(row: number, slot: SlotIndex): void {
-    const { words } = this.#memory
-    const waited = (words[row + Process.SLOT] ?? 0) > 0
-    if (waited) Atomics.store(words, this.#memory.slot(slot) + Slot.STATE, SlotState.RUNNING)
-    this.#completer.execDone(slot, ExecState.STARTED)
-    if (!waited) this.#completer.umhComplete(slot, 0)
-  }
-
-  /** Nothing of the program ran: the call ends, and the process, which may have been stopped, is only to be reaped. */
-  #stepFailed(index: ProcessIndex, row: number, slot: SlotIndex): void {
-    const { words } = this.#memory
+    if (told < this.#told.byteLength) {
+      stepSucceeded(this.#memory, this.#completer, index)
+      return
+    }
+    const { stdout, stderr } = this.#child(index)
+    for (const capture of [stdout, stderr]) {
+      this.#closePipe(capture)
+      if (capture.file !== undefined) this.#libc.close(capture.file)
+      capture.file = undefined
+    }
     const [step = 0, error = 0] = this.#toldWords
-    const child = this.#child(index)
-    for (const capture of [child.stdout, child.stderr]) this.#closePipe(capture)
-    if (child.stdout.file !== undefined) this.#libc.close(child.stdout.file)
-    if (child.stderr.file !== undefined) this.#libc.close(child.stderr.file)
-    words[row + Process.SLOT] = 0
-    const generation = words[row + Process.GENERATION] ?? 0
-    signalProcess(this.#memory, index, generation, SIGKILL, pid => this.#libc.kill(pid, SIGKILL) === 0)
-    const slotRow = this.#memory.slot(slot)
-    Atomics.store(words, slotRow + Slot.PID, 0)
-    words[slotRow + Slot.PROCESS] = 0
-    this.#completer.fail(slot, error, step === Step.NONE ? Step.EXEC_STEP : step)
+    stepFailed(this.#memory, this.#libc, this.#completer, index, error, step)
   }
 
   #exited(index: ProcessIndex): void {

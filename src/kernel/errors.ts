@@ -188,7 +188,7 @@ const SYSCALLS: Readonly<Record<number, string>> = {
   [Step.PROCESS_TABLE]: 'khelper',
   [Step.KEYS]: 'open',
   [Step.KEYRING]: 'keyctl',
-  [Step.CGROUP]: 'open',
+  [Step.CGROUP]: 'write',
   [Step.RLIMITS]: 'prlimit',
   [Step.EXEC_STEP]: 'execve',
 }

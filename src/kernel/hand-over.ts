@@ -13,7 +13,7 @@
 import { asFd, type Libc } from '../libc/index.js'
 import type { Completer } from './complete.js'
 import { UMH_WAIT_PROC } from './constants.js'
-import { closeOwned, watchCaptures } from './launch-descriptors.js'
+import { closeOwned, watchCaptures, watchStep } from './launch-descriptors.js'
 import {
   Control,
   ExecState,
@@ -24,22 +24,19 @@ import {
   Slot,
   type SlotIndex,
   SlotState,
+  Step,
 } from './memory.js'
-import { tellPid } from './pending-signal.js'
+import { type PendingSignal, tellPid } from './pending-signal.js'
 import { signalProcess } from './process-table.js'
-import { killTree, startOf } from './process-tree.js'
+import { killTree, signalGroup, startOf } from './process-tree.js'
+import { tellFlushers } from './workqueue.js'
 
-export interface HandedOver {
-  /** Its call goes on until the process has ended. */
-  readonly waited: boolean
-  /** Its exec step is under way; `watchStep` is still to be called, when nothing else of the call is needed. */
-  readonly stepping: boolean
-}
+const SIGKILL = 9
 
 /**
- * Says that there is a process, and sends it what it was to be sent. Its exit may be seen from here on; its call is still
- * the caller's, unless `afterwards` ends it.
- * @param pidfd gives a pidfd to watch, or a negative number: then it is asked for from time to time
+ * Says that there is a process, and sends it what it was to be sent. Its exit may be seen from here on.
+ * @param pidfd gives a pidfd of it, or a negative number: then it is asked for from time to time
+ * @param letGo called when the slot is needed no more: right behind it the call may end, and the slot be another's
  */
 export function handOver(
   memory: Memory,
@@ -48,10 +45,12 @@ export function handOver(
   slot: SlotIndex,
   index: ProcessIndex,
   pidfd: (pid: number) => number,
-): HandedOver {
+  letGo: () => void,
+): void {
   const { words } = memory
   const slotRow = memory.slot(slot)
   const row = memory.process(index)
+  const epoll = asFd(words[memory.control(Control.EPOLL_FD)] ?? -1)
   const waited = ((words[slotRow + Slot.WAIT] ?? 0) & UMH_WAIT_PROC) !== 0
   const stepping = (words[row + Process.STEP_PIPE] ?? 0) > 0
   const pid = words[row + Process.PID] ?? 0
@@ -60,16 +59,66 @@ export function handOver(
   words[row + Process.STEP_SLOT] = stepping ? slot + 1 : 0
   words[slotRow + Slot.PROCESS] = index + 1
   words[slotRow + Slot.PROCESS_GENERATION] = words[row + Process.GENERATION] ?? 0
-  watchCaptures(memory, libc, index, asFd(words[memory.control(Control.EPOLL_FD)] ?? -1))
-  const watched = pidfd(pid)
-  if (watched >= 0) words[row + Process.PIDFD] = watched + 1
+  watchCaptures(memory, libc, index, epoll)
+  words[row + Process.PIDFD] = Math.max(0, pidfd(pid) + 1)
   if (waited && !stepping) Atomics.store(words, slotRow + Slot.STATE, SlotState.RUNNING)
   Atomics.store(words, row + Process.STATE, ProcessState.LIVE)
   const pending = tellPid(memory, slot, pid)
-  if (pending !== undefined) send(memory, libc, index, pid, pending.signal, pending.tree)
+  if (pending !== undefined) send(memory, libc, index, pid, pending)
   if (!stepping) completer.execDone(slot, ExecState.STARTED)
   Atomics.store(words, row + Process.HANDED_OVER, 1)
-  return { waited, stepping }
+  letGo()
+  if (stepping) watchStep(memory, libc, index, epoll)
+  else if (!waited) completer.umhComplete(slot, 0)
+}
+
+/**
+ * By the wait_for_helper thread: the exec step's pipe is closed. The program runs, or somebody has killed the process
+ * before it could, which is then seen as its end.
+ */
+export function stepSucceeded(memory: Memory, completer: Completer, index: ProcessIndex): void {
+  const { words } = memory
+  const slot = takeStep(memory, index)
+  if (slot === undefined) return
+  const waited = (words[memory.process(index) + Process.SLOT] ?? 0) > 0
+  completer.execDone(slot, ExecState.STARTED)
+  // Pending until here: a flush waits for the exec.
+  if (waited) Atomics.store(words, memory.slot(slot) + Slot.STATE, SlotState.RUNNING)
+  else completer.umhComplete(slot, 0)
+  tellFlushers(memory)
+}
+
+/**
+ * By the wait_for_helper thread: the exec step has told that it failed. Nothing of the program ran: the call ends, and the
+ * process, which somebody may have stopped, is only to be reaped.
+ * @param step what failed; NONE: the step did not come so far as to know
+ */
+export function stepFailed(
+  memory: Memory,
+  libc: Libc,
+  completer: Completer,
+  index: ProcessIndex,
+  error: number,
+  step: number,
+): void {
+  const { words } = memory
+  const slot = takeStep(memory, index)
+  if (slot === undefined) return
+  const row = memory.process(index)
+  words[row + Process.SLOT] = 0
+  const generation = words[row + Process.GENERATION] ?? 0
+  signalProcess(memory, index, generation, SIGKILL, pid => libc.kill(pid, SIGKILL) === 0)
+  Atomics.store(words, memory.slot(slot) + Slot.PID, 0)
+  completer.fail(slot, error, step === Step.NONE ? Step.EXEC_STEP : step)
+  tellFlushers(memory)
+}
+
+/** The call whose step has ended, once. */
+function takeStep(memory: Memory, index: ProcessIndex): SlotIndex | undefined {
+  const at = memory.process(index) + Process.STEP_SLOT
+  const slot = (memory.words[at] ?? 0) - 1
+  memory.words[at] = 0
+  return slot < 0 ? undefined : (slot as SlotIndex)
 }
 
 function send(
@@ -77,15 +126,18 @@ function send(
   libc: Libc,
   index: ProcessIndex,
   pid: number,
-  signal: number,
-  tree: boolean,
+  { signal, tree }: PendingSignal,
 ): void {
+  const { words } = memory
   const row = memory.process(index)
-  const generation = memory.words[row + Process.GENERATION] ?? 0
-  const mark = memory.words[row + Process.MARK] ?? 0
+  const generation = words[row + Process.GENERATION] ?? 0
+  const mark = words[row + Process.MARK] ?? 0
+  const kill = (target: number) => libc.kill(target, signal) === 0
   signalProcess(memory, index, generation, signal, target =>
     tree
       ? killTree(libc, { pid, mark, start: startOf(pid) ?? 0, signal, process: { index, generation } }) > 0
-      : libc.kill(target, signal) === 0,
+      : target < 0
+        ? signalGroup(pid, signal, kill)
+        : kill(target),
   )
 }

@@ -496,12 +496,26 @@ export class Kernel implements AsyncDisposable {
     return this.#run(file, args, options, false, counted)
   }
 
+  /**
+   * @internal The same for a helper that enters control groups before it is executed. Needs the launcher posix_spawn.
+   * @param cgroups files named cgroup.procs
+   */
+  runIn(
+    cgroups: readonly string[],
+    file: string | URL,
+    args: readonly string[],
+    options: RunOptions,
+  ): Helper<string | Buffer> {
+    return this.#run(file, args, options, this.closed, this.#state, cgroups)
+  }
+
   #run(
     file: string | URL,
     args: readonly string[],
     options: RunOptions,
     closed: boolean,
     state: RunHost['state'],
+    cgroups?: readonly string[],
   ): BlockingHelper {
     if (!closed) this.#home.prepare()
     const host = {
@@ -515,7 +529,7 @@ export class Kernel implements AsyncDisposable {
       killTree: (tree: TreeKill) => this.#killTree(tree),
       credentials: this.#credentials,
     }
-    return run(host, file, args, options)
+    return run(host, file, args, options, cgroups)
   }
 
   /** @internal Starts the process that ends helpers when the service dies. */

@@ -50,8 +50,8 @@ export function claimForReaping(memory: Memory, process: ProcessIndex): void {
 }
 
 /**
- * Signals a process, or its whole group where it leads one.
- * @param send sends a signal to a pid, or to the group of a negative one; tells whether it arrived
+ * Signals a process, or its whole group where it was started as the leader of one.
+ * @param send sends a signal to a pid, or for a negative one to its group and to itself; tells whether it arrived
  * @returns whether there was a process to signal
  */
 export function signalProcess(

@@ -26,6 +26,7 @@ const LOWEST_MARK = 50_001
 const MARKS = 40_000
 /** Fields of /proc/<pid>/stat behind the name. */
 const PARENT = 1
+const GROUP = 2
 const START = 19
 const INIT = 1
 
@@ -43,6 +44,7 @@ export interface TreeKill {
 interface ProcessEntry {
   readonly pid: number
   readonly parent: number
+  readonly group: number
   readonly start: number
 }
 
@@ -72,15 +74,32 @@ export function killTree(libc: Libc, tree: TreeKill): number {
     }
     // What is killed needs no waking; anything else is to see its signal.
     if (tree.signal !== SIGKILL) for (const pidfd of members.values()) libc.pidfdSendSignal(pidfd, SIGCONT)
-    if (tree.pid > 0 && !members.has(tree.pid) && signalGroup(libc, tree.pid, tree.signal)) signalled += 1
+    if (
+      tree.pid > 0 &&
+      !members.has(tree.pid) &&
+      signalGroup(tree.pid, tree.signal, (pid, signal) => libc.kill(pid, signal) === 0)
+    )
+      signalled += 1
     return signalled
   } finally {
     for (const pidfd of members.values()) libc.close(pidfd)
   }
 }
 
-const signalGroup = (libc: Libc, pid: number, signal: number): boolean =>
-  libc.kill(-pid, signal) === 0 || libc.kill(pid, signal) === 0
+/**
+ * Signals a helper's process group, and the helper itself where it has joined another: the service's, for one.
+ * @param kill as kill(2); tells whether the signal arrived
+ * @returns whether one of both did
+ */
+export function signalGroup(
+  pid: number,
+  signal: number,
+  kill: (pid: number, signal: number) => boolean,
+): boolean {
+  const group = kill(-pid, signal)
+  const left = (readStat(pid)?.group ?? pid) !== pid
+  return ((left || !group) && kill(pid, signal)) || group
+}
 
 /** Looks at all processes, and stops those of the tree that are not stopped yet. @returns whether there were any */
 function stopNew(libc: Libc, tree: TreeKill, members: Map<number, Fd>): boolean {
@@ -164,7 +183,12 @@ function readStat(pid: number): ProcessEntry | undefined {
     const stat = readFileSync(`/proc/${pid}/stat`, 'latin1')
     // The name is in brackets, and may have some of its own.
     const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-    return { pid, parent: Number(fields[PARENT]), start: Number(fields[START]) }
+    return {
+      pid,
+      parent: Number(fields[PARENT]),
+      group: Number(fields[GROUP]),
+      start: Number(fields[START]),
+    }
   } catch {
     return undefined
   }

@@ -1,11 +1,11 @@
 /**
  * Takes over a launch that its khelper thread died in.
  */
-import { asFd, type Libc } from '../libc/index.js'
+import type { Libc } from '../libc/index.js'
 import type { Completer } from './complete.js'
 import { handOver } from './hand-over.js'
-import { closeOwned, closePipes, watchStep } from './launch-descriptors.js'
-import { Control, type Memory, Process, type ProcessIndex, type SlotIndex } from './memory.js'
+import { closeOwned, closePipes } from './launch-descriptors.js'
+import { type Memory, Process, type ProcessIndex, type SlotIndex } from './memory.js'
 import { freeProcess } from './process-table.js'
 
 const NO_PIDFD = () => -1
@@ -31,8 +31,6 @@ export function recoverLaunch(
     freeProcess(memory, index)
     return false
   }
-  const { waited, stepping } = handOver(memory, libc, completer, slot, index, NO_PIDFD)
-  if (stepping) watchStep(memory, libc, index, asFd(words[memory.control(Control.EPOLL_FD)] ?? -1))
-  else if (!waited) completer.umhComplete(slot, 0)
+  handOver(memory, libc, completer, slot, index, NO_PIDFD, () => {})
   return true
 }

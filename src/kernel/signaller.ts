@@ -5,6 +5,7 @@ import type { Libc } from '../libc/index.js'
 import { type Memory, type ProcessIndex, Slot, type SlotIndex, SlotState } from './memory.js'
 import { leaveSignal } from './pending-signal.js'
 import { signalProcess } from './process-table.js'
+import { signalGroup } from './process-tree.js'
 import { isInThread } from './workqueue.js'
 
 /** What the thread that has the khelper threads does for others. */
@@ -38,19 +39,20 @@ export class Signaller {
       return signal === 0 || this.#threads.signalInThread(slot, signal)
     }
     if (Atomics.load(words, row + Slot.STATE) === SlotState.DONE) return false
-    const sent = this.#willBeSent(slot, row, signal) || this.#signalProcess(row, signal)
+    // The signal 0 asks whether there is something to signal: there will be.
+    if (signal === 0) return Atomics.load(words, row + Slot.PID) === 0 || this.#signalProcess(row, 0)
+    const pending = leaveSignal(this.#memory, slot, { signal, tree: false })
+    const sent = pending === undefined || this.#signalProcess(row, pending.signal)
     if (Atomics.load(words, row + Slot.KILLED) === 1) this.#threads.wakeReaper()
     return sent
   }
 
-  #willBeSent(slot: SlotIndex, row: number, signal: number): boolean {
-    if (signal === 0) return Atomics.load(this.#memory.words, row + Slot.PID) === 0
-    return leaveSignal(this.#memory, slot, { signal, tree: false })
-  }
-
-  /** Asks for the end of a helper that has no process yet, with all that it may have by then. @returns whether that is so */
-  leaveTreeKill(slot: SlotIndex, signal: number): boolean {
-    return leaveSignal(this.#memory, slot, { signal, tree: true })
+  /**
+   * Asks for the end of a helper that may have no process yet, with all that it may have by then.
+   * @returns the signal that the caller has to send itself, as there is a process; undefined: it is sent
+   */
+  leaveTreeKill(slot: SlotIndex, signal: number): number | undefined {
+    return leaveSignal(this.#memory, slot, { signal, tree: true })?.signal
   }
 
   #signalProcess(row: number, signal: number): boolean {
@@ -73,13 +75,16 @@ export class Signaller {
     signal: number,
   ): boolean {
     return signalProcess(this.#memory, index as ProcessIndex, generation, signal, (pid, number) =>
-      this.#libc === undefined ? sendByNode(pid, number) : this.#libc.kill(pid, number) === 0,
+      pid < 0 ? signalGroup(-pid, number, this.#kill) : this.#kill(pid, number),
     )
   }
 
+  readonly #kill = (pid: number, signal: number): boolean =>
+    this.#libc === undefined ? sendByNode(pid, signal) : this.#libc.kill(pid, signal) === 0
+
   /** A child of node:child_process leads a group unless it shares the service's terminal. */
   #signalPid(pid: number, signal: number): boolean {
-    return pid > 0 && (sendByNode(-pid, signal) || sendByNode(pid, signal))
+    return pid > 0 && signalGroup(pid, signal, sendByNode)
   }
 }
 

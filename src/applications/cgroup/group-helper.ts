@@ -106,6 +106,10 @@ function endingOf(
     const entering = refused.entering ? groupPath : undefined
     return notExecuted(refused.number, asked, entering, { ...details, cwd: error?.cwd })
   }
+  if (launch === undefined && error?.syscall === 'write' && result.retval < 0) {
+    const { name: _, code: __, message: ___, ...details } = error
+    return notExecuted(-result.retval, asked, groupPath, details)
+  }
   const memory = memoryOf(result, killed, outOfMemory)
   if (error !== undefined) return explain(error, launch && asked, memory)
   return { ...result, outOfMemory: memory !== undefined }

@@ -161,6 +161,9 @@ export class Group {
     if (typeof real === 'string' || inThread) {
       return { inner: this.#kernel.run(file, args, options), launch: undefined }
     }
+    if (this.#kernel.libc !== undefined) {
+      return { inner: this.#kernel.runIn(real.entrances, file, args, options), launch: undefined }
+    }
     const launch = launchInto(real.entrances, file, args, options)
     return { inner: this.#kernel.run(launch.file, launch.args, launch.options), launch }
   }

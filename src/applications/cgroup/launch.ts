@@ -1,5 +1,5 @@
 /**
- * How a helper gets into a real group before its program runs: a shell writes itself into the group's `cgroup.procs` and
+ * How a helper gets into a real group before its program runs with the launcher child_process: a shell writes itself into the group's `cgroup.procs` and
  * then becomes the program, so that the pid stays and nothing of the program ever runs outside the group.
  *
  * The program is looked for before. What the shell cannot do it tells by making a file, so that no exit status of the
@@ -13,7 +13,6 @@ import { fileURLToPath } from 'node:url'
 import { checkArgv, checkString } from '../../kernel/call-spec.js'
 import { SystemError, wrongType, wrongValue } from '../../kernel/errors.js'
 import { findProgram } from '../../kernel/path-search.js'
-import { checkCredentials } from '../../kernel/run/credentials.js'
 import type { RunOptions } from '../../kernel/run/types.js'
 import { errno, errnoOf } from '../../libc/errno.js'
 
@@ -76,7 +75,7 @@ export function launchInto(
   if (options.argv0 !== undefined) {
     throw wrongValue(
       'options.argv0',
-      'cannot be given to a helper in a real group: a shell becomes the helper',
+      'cannot be given to a helper in a real group with the launcher child_process: a shell becomes the helper',
     )
   }
   checkString(file, 'file')
@@ -87,7 +86,6 @@ export function launchInto(
   const refused = typeof found === 'number' ? found : undefined
   const [shell, ...flags] = shellFor(environment)
   const marker = join(tmpdir(), `khelper-cgroup-${randomUUID()}`)
-  const identity = asUser(options)
   const kept = environment.filter(entry => OF_THE_SHELL.has(nameOf(entry)))
   // The shell looks in the same PATH, and lets the program see its name as it was given.
   const named =
@@ -95,12 +93,12 @@ export function launchInto(
   const program = named ? file : `${found}`
   const script =
     refused === undefined
-      ? [SCRIPT, 'sh', marker, ...entrances, '--', ...kept, '--', ...identity.command, program, ...args]
+      ? [SCRIPT, 'sh', marker, ...entrances, '--', ...kept, '--', program, ...args]
       : [`exit ${NOT_FOUND}`]
   return {
     file: shell,
     args: [...flags, '-c', ...script],
-    options: identity.options,
+    options,
     refused,
     failed: () => refused !== undefined || taken(marker),
   }
@@ -139,38 +137,6 @@ function shellFor(environment: readonly string[]): readonly [string, ...string[]
     `without bash no shell can hand on environment variables of such names: ${odd.join(', ')}; leave them out of options.env`,
     { syscall: 'execve' },
   )
-}
-
-/**
- * Another user may not enter the group, so that setpriv(1) changes the user behind the shell. Who is not root cannot
- * change it anyway, and is told so by kernel.run.
- */
-function asUser(options: RunOptions): { readonly command: readonly string[]; readonly options: RunOptions } {
-  const { uid: _, gid: __, groups: ___, ...others } = options
-  const credentials = checkCredentials(options)
-  const { uid, gid, groups } = credentials ?? {}
-  if ((uid === undefined && gid === undefined && groups === undefined) || process.geteuid?.() !== 0) {
-    return { command: [], options }
-  }
-  if (options.keys !== undefined) {
-    throw new SystemError('EOPNOTSUPP', 'options.keys cannot be given to another user in a real group', {
-      syscall: 'setresuid',
-    })
-  }
-  const setpriv = findProgram('setpriv', SHELL_PATH, undefined)
-  if (typeof setpriv === 'number') {
-    throw new SystemError('EOPNOTSUPP', 'another user in a real group needs setpriv(1), of util-linux', {
-      syscall: 'setresuid',
-    })
-  }
-  const command = [
-    setpriv,
-    ...(uid === undefined ? [] : [`--reuid=${uid}`]),
-    ...(gid === undefined ? [] : [`--regid=${gid}`]),
-    groups === undefined || groups.length === 0 ? '--clear-groups' : `--groups=${groups.join(',')}`,
-    '--',
-  ]
-  return { command, options: others }
 }
 
 /** @returns where the program is, or the error number with which execve(2) would fail */

@@ -62,14 +62,20 @@ export interface BlockingHelper extends Helper<string | Buffer> {
   startedBy(deadline: number): number
 }
 
-/** Starts a program; see `Kernel.run`. */
+/**
+ * Starts a program; see `Kernel.run`.
+ * @param cgroups files named cgroup.procs: the groups that it enters
+ */
 export function run(
   host: RunHost,
   file: string | URL,
   args: readonly string[],
   options: RunOptions,
+  cgroups?: readonly string[],
 ): BlockingHelper {
-  const call = new RunCall(host, checkArguments(file, args, options, host.caller.libc !== undefined))
+  const checked = checkArguments(file, args, options, host.caller.libc !== undefined)
+  const settings = cgroups === undefined ? checked.settings : { ...checked.settings, cgroups }
+  const call = new RunCall(host, { ...checked, settings })
   return new RunningHelper(call)
 }
 
@@ -363,7 +369,7 @@ class RunCall implements Ending, DescriptorWaiter {
   #abandon(): void {
     const { caller, signaller, state } = this.#host
     const slot = this.#slot
-    if (slot === undefined || !signaller.leaveTreeKill(slot, SIGKILL)) return
+    if (slot === undefined || signaller.leaveTreeKill(slot, SIGKILL) !== undefined) return
     this.#abandoned = true
     this.#slot = undefined
     caller.unreference()
@@ -380,14 +386,15 @@ class RunCall implements Ending, DescriptorWaiter {
   }
 
   /** The helper and all its descendants, those included that have left it. */
-  #sendToTree(signal: number): boolean {
+  #sendToTree(wanted: number): boolean {
     const slot = this.#slot
     const { memory, libc } = this.#host.caller
-    if (slot === undefined || libc === undefined || signal === 0) return this.#send(signal, true)
-    if (this.#takeBack(signal)) return true
-    if ((this.#args.flags & SlotFlag.IN_THREAD) !== 0) return this.#send(signal, true)
+    if (slot === undefined || libc === undefined || wanted === 0) return this.#send(wanted, true)
+    if (this.#takeBack(wanted)) return true
+    if ((this.#args.flags & SlotFlag.IN_THREAD) !== 0) return this.#send(wanted, true)
     const row = memory.slot(slot)
-    if (this.#host.signaller.leaveTreeKill(slot, signal)) {
+    const signal = this.#host.signaller.leaveTreeKill(slot, wanted)
+    if (signal === undefined) {
       Atomics.store(memory.words, row + Slot.KILLED, 1)
       return true
     }
@@ -462,7 +469,7 @@ class RunCall implements Ending, DescriptorWaiter {
     this.#retval = words[row + Slot.RETVAL] ?? 0
     const process = words[row + Slot.PROCESS] ?? 0
     const waited = (this.#args.wait & UMH_WAIT_PROC) !== 0
-    if (process > 0 && !waited) {
+    if (process > 0 && pid > 0 && !waited) {
       this.#process = { index: process - 1, generation: words[row + Slot.PROCESS_GENERATION] ?? 0 }
     }
   }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdirSync, readdirSync, readFileSync, realpathSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, realpathSync, rmdirSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
@@ -9,7 +9,7 @@ import fc from 'fast-check'
 import { Cgroups } from '../../../src/applications/cgroup/cgroups.js'
 import { cgroups } from '../../../src/applications/cgroup/index.js'
 import { ownName } from '../../../src/applications/cgroup/real/left-overs.js'
-import { boot, type Kernel } from '../../../src/index.js'
+import { boot, type Kernel, Keyring } from '../../../src/index.js'
 import { eventually, openFds } from '../../helpers/resources.js'
 import { temporary, write } from '../../helpers/temporary.js'
 import { machine } from './machine.js'
@@ -165,11 +165,42 @@ describe('real groups', { skip }, () => {
     assert.match(stdout, /x\.group/)
   })
 
-  test('argv0 cannot be given', async () => {
+  test('with a name of its own, and secrets for another user', {
+    skip: process.geteuid?.() !== 0 && 'needs root',
+  }, async () => {
     await using kernel = boot({ khelpers: 1 })
     const group = cgroups(kernel).create('/x')
+    const script = 'echo $0; cat "$CREDENTIALS_DIRECTORY/token"; cat /proc/self/cgroup'
+    const options = { argv0: 'named', uid: 65_534, gid: 65_534, keys: new Keyring({ token: 'secret\n' }) }
+    const { stdout } = await group.run('sh', ['-c', script], options)
+    assert.match(stdout, /^named\nsecret\n/)
+    assert.match(stdout, /x\.group/)
+  })
+
+  test('a group that something has removed from the system: ENOENT, and nothing is started', async () => {
+    await using kernel = boot({ khelpers: 1 })
+    const group = cgroups(kernel).create('/x')
+    // Not a group of the system's any more, all at once: only an empty one can be removed, from below.
+    const folders = (parent: string): string[] =>
+      readdirSync(parent, { withFileTypes: true })
+        .filter(entry => entry.isDirectory())
+        .flatMap(({ name }) => [...folders(join(parent, name)), join(parent, name)])
+    const its = left()
+      .flatMap(folders)
+      .filter(path => path.includes('x.group'))
+    for (const path of its) rmdirSync(path)
+    const error = await group.run('true').catch(error => error)
+    for (const path of its.reverse()) mkdirSync(path)
+    assert.deepEqual([error.code, error.syscall, error.pid], ['ENOENT', 'write', undefined])
+    assert.match(error.message, /true could not enter the group \/x/)
+  })
+
+  test('with the launcher child_process argv0 cannot be given', async () => {
+    await using kernel = boot({ launcher: 'child_process' })
+    const group = cgroups(kernel).create('/x')
+    assert.match((await group.run('cat', ['/proc/self/cgroup'])).stdout, /x\.group/)
     assert.throws(() => group.run('true', [], { argv0: 'other' }), { code: 'ERR_INVALID_ARG_VALUE' })
-    assert.deepEqual(group.counts, { running: 0, subtree: 0, started: 0, failed: 0 })
+    assert.deepEqual(group.counts, { running: 0, subtree: 0, started: 1, failed: 0 })
   })
 
   test('an aborted helper, one whose time is over, and one that writes too much', async () => {

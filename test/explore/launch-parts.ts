@@ -1,0 +1,103 @@
+/**
+ * What the scenarios of a launch have in common. The explorer loads it as it loads production code.
+ */
+import type { Modules } from '../../src/explore/index.js'
+
+const PID = 4_242
+export const SIGTERM = 15
+export const SIGKILL = 9
+export const EPERM = 1
+export const WAIT_STATUS = 256
+
+/** A call that a khelper has taken up, and its process, which has just been made. */
+export function launched({ memory: layout, complete, table }: Modules, stepping: boolean, wait: number) {
+  const { Slot, SlotState, Process, Waiter } = layout
+  const memory = layout.Memory.create({ descriptors: 2, pages: 1, khelpers: 1 })
+  const { words } = memory
+  const slot = memory.slots.allocate()
+  const row = memory.slot(slot)
+  words[row + Slot.STATE] = SlotState.EXECUTING
+  words[row + Slot.WAIT] = wait
+  words[row + Slot.WAITER] = Waiter.SYNC
+  const process = table.allocateProcess(memory)
+  words[memory.process(process) + Process.PID] = PID
+  if (stepping) words[memory.process(process) + Process.STEP_PIPE] = 7
+  const sent: number[] = []
+  /** Raised when the step's pipe is watched, and when the process is handed over. */
+  const watched = new Int32Array(new SharedArrayBuffer(8))
+  const libc = {
+    close() {},
+    kill(_pid: number, signal: number) {
+      sent.push(signal)
+      return 0
+    },
+    epollAdd() {
+      Atomics.store(watched, 0, 1)
+      Atomics.notify(watched, 0)
+      return 0
+    },
+  }
+  return {
+    memory,
+    slot,
+    row,
+    process,
+    sent,
+    libc,
+    completer: new complete.Completer(memory),
+    watched,
+    /** What is done when the khelper has let go of the call; its own row is the call's until then. */
+    current: new Int32Array(new SharedArrayBuffer(4)).fill(1),
+  }
+}
+
+type Launched = ReturnType<typeof launched>
+
+export function handOver({ launch }: Modules, call: Launched, done: () => void = () => {}) {
+  const { memory, libc, completer, slot, process, current } = call
+  launch.handOver(
+    memory,
+    libc,
+    completer,
+    slot,
+    process,
+    () => -1,
+    () => {
+      Atomics.store(current, 0, 0)
+      done()
+    },
+  )
+}
+
+/** The wait_for_helper thread: waits for the step's pipe. */
+export const awaitStep = ({ watched }: Launched) => {
+  while (Atomics.load(watched, 0) === 0) Atomics.wait(watched, 0, 0)
+}
+
+/** The caller: blocks until its call has ended, and frees the slot. @returns what the call gave */
+export function awaitEnd(
+  { memory: layout, completion }: Modules,
+  { memory, slot, row, current }: Launched,
+): number {
+  new completion.Completion(memory.buffer, memory.byteOffset(row + layout.Slot.COMPLETION)).wait()
+  const retval = memory.words[row + layout.Slot.RETVAL]
+  if (Atomics.load(current, 0) !== 0) throw new Error('its khelper is still at it')
+  memory.slots.free(slot)
+  return retval
+}
+
+/** The caller signals its helper, whatever has become of it. @returns whether somebody sends it, or has */
+export function signal(
+  { pending, table, memory: layout }: Modules,
+  { memory, slot, row, sent }: Launched,
+): boolean {
+  const { Slot } = layout
+  const own = pending.leaveSignal(memory, slot, { signal: SIGTERM, tree: false })
+  if (own === undefined) return true
+  const process = memory.words[row + Slot.PROCESS] - 1
+  const generation = memory.words[row + Slot.PROCESS_GENERATION]
+  return table.signalProcess(memory, process, generation, own.signal, () => {
+    sent.push(own.signal)
+    return true
+  })
+}
