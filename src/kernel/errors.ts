@@ -213,8 +213,13 @@ export function launchMessage(error: number, step: number, path: string, cwd: st
   if (step === Step.PROCESS_TABLE) {
     return `${name}: as many helpers run as the kernel has descriptors for, and none is left for ${path}; boot({ descriptors }) with more, or run fewer at once`
   }
-  if (step === Step.KEYS)
-    return `${name}: the files with the secrets of ${path} cannot be made, or read again`
+  if (step === Step.KEYS) {
+    const unsafe =
+      Math.abs(error) === errno('EACCES')
+        ? '; there must be /dev/shm, or a TMPDIR that only root and this user can exchange files in'
+        : ''
+    return `${name}: the files with the secrets of ${path} cannot be made, or read again${unsafe}`
+  }
   const credential = CREDENTIALS[step]
   if (credential !== undefined) return `${name}: the service may not set the ${credential} of ${path}`
   switch (-Math.abs(error)) {

@@ -5,13 +5,18 @@
  * Whoever comes in can stop nothing: messages, connections and calls are bounded, each connection has one call at a time,
  * and one that sends what is no request is told so and closed.
  */
-import { existsSync, rmSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import type { Socket } from 'node:net'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { SystemError } from '../../kernel/errors.js'
 import type { Kernel } from '../../kernel/kernel.js'
-import { makeServiceFolder, pathLength, removeLeftFolders } from '../../kernel/service-folders.js'
+import { temporaryPlace } from '../../kernel/safe-places.js'
+import {
+  makeServiceFolder,
+  pathLength,
+  removeFolder,
+  removeLeftFolders,
+} from '../../kernel/service-folders.js'
 import { Authorities, OPERATOR, type Subject } from './authority.js'
 import { Door, type DoorHost, type DoorLimits } from './door.js'
 import type { Request } from './protocol.js'
@@ -111,14 +116,14 @@ export class SystemCallServer {
   }
 
   async #openPrivately(): Promise<Door> {
-    const longest = pathLength(tmpdir(), FOLDER_KIND) + LONGEST_IN_FOLDER.length
-    const place = longest > LONGEST_SOCKET_PATH ? '/tmp' : tmpdir()
+    const longest = LONGEST_SOCKET_PATH - LONGEST_IN_FOLDER.length
+    const place = temporaryPlace(candidate => pathLength(candidate, FOLDER_KIND) <= longest)
     removeLeftFolders(place, FOLDER_KIND)
     const folder = makeServiceFolder(place, FOLDER_KIND)
     try {
       return await this.#admit(Door.open(this.#host(undefined), join(folder, 'socket'), folder))
     } catch (error) {
-      rmSync(folder, { recursive: true, force: true })
+      removeFolder(folder, [])
       throw error
     }
   }

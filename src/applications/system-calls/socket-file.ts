@@ -5,6 +5,7 @@ import { type BigIntStats, chmodSync, linkSync, lstatSync, mkdtempSync, rmSync }
 import { connect, type Server } from 'node:net'
 import { resolve } from 'node:path'
 import { isSystemError, SystemError, wrongType } from '../../kernel/errors.js'
+import { removeFolder } from '../../kernel/service-folders.js'
 import { knownName } from '../../libc/errno.js'
 
 /** sockaddr_un has 108 bytes, with a NUL. */
@@ -55,7 +56,7 @@ export async function listenAt(server: Server, given: string): Promise<SocketFil
     server.close()
     throw cannotOpen(error, path)
   } finally {
-    if (making !== undefined) rmSync(making, { recursive: true, force: true })
+    if (making !== undefined) removeFolder(making, ['s'])
   }
 }
 
