@@ -1,23 +1,22 @@
 /**
  * The convention of systemd: a helper finds its secrets as files in $CREDENTIALS_DIRECTORY.
  *
- * A folder for each call, mode 0700, and its files, mode 0400, belong to the user that the helper runs as; they lie in
- * memory where there is such a place. Above them is one of the service's, which others may pass but not list. Its name
- * tells the service, so that the next boot finds what one that was killed has left (`service-folders.ts`).
+ * A folder for each call; they lie in memory where there is such a place. It is the service's, so that a helper of another
+ * user can add nothing, take nothing away and put nothing in its place; such a helper may pass it, and knows the names.
+ * The files, mode 0400, belong to the user that the helper runs as. Above the folders is another of the service's, which
+ * others may pass but not list. Its name tells the service, so that the next boot finds what one that was killed has left
+ * (`service-folders.ts`).
  */
-import { accessSync, chmodSync, chownSync, constants, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { Folder, removeEmpty } from './folder.js'
 import type { Keyring } from './keyring.js'
 import { startOf } from './process-tree.js'
-import { hasGone, makeServiceFolder, removeLeftFolders } from './service-folders.js'
+import { placeForSecrets } from './safe-places.js'
+import { hasGone, makeServiceFolder, PASSABLE, removeFolder, removeLeftFolders } from './service-folders.js'
 
-const IN_MEMORY = '/dev/shm'
 const KIND = 'credentials'
 const PREFIX = 'helper-'
-const PASSABLE = 0o711
+const PRIVATE = 0o700
 const READABLE = 0o400
-const UNCHANGED = -1
 /** How often it is looked whether helpers that nobody waits for have ended. */
 const LOOK_MS = 500
 
@@ -41,48 +40,53 @@ process.on('exit', () => {
 
 export class CredentialDirectories {
   #root: string | undefined
-  /** Folders of helpers that nobody waits for, and those of helpers that have gone which could not be removed. */
-  readonly #left = new Map<string, Helper | undefined>()
+  /** The names of the files in each folder: what a helper of the service's user has put beside them is not removed. */
+  readonly #names = new Map<string, readonly string[]>()
+  /** Folders of helpers that nobody waits for. */
+  readonly #left = new Map<string, Helper>()
   #look: NodeJS.Timeout | undefined
 
   /**
    * Writes a keyring's secrets for one helper.
-   * @throws what the system says; nothing is left then
+   * @throws what the system says; SystemError EACCES if there is no safe place; nothing is left then
    */
   create(keyring: Keyring, uid: number | undefined, gid: number | undefined): string {
-    const path = this.#makeFolder()
+    const owner = uid === undefined ? undefined : { uid, gid }
+    const folder = this.#makeFolder(uid === undefined || uid === process.geteuid?.() ? PRIVATE : PASSABLE)
+    const { path } = folder
+    this.#names.set(path, keyring.names)
     try {
-      for (const [name, secret] of keyring.entries()) {
-        const file = join(path, name)
-        writeFileSync(file, secret, { mode: READABLE, flag: 'wx' })
-        if (uid !== undefined) chownSync(file, uid, gid ?? UNCHANGED)
-      }
-      if (uid !== undefined) chownSync(path, uid, gid ?? UNCHANGED)
+      for (const [name, secret] of keyring.entries()) folder.write(name, secret, READABLE, owner)
     } catch (error) {
       this.release(path, undefined)
       throw error
+    } finally {
+      folder.close()
     }
     return path
   }
 
-  /** The root is made anew where something has removed it, as what cleans such places may. */
-  #makeFolder(): string {
+  #makeFolder(mode: number): Folder {
+    const root = this.#openRoot()
     try {
-      return mkdtempSync(join(this.#makeRoot(), PREFIX))
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
-      this.#root = undefined
-      return mkdtempSync(join(this.#makeRoot(), PREFIX))
+      return root.make(PREFIX, mode)
+    } finally {
+      root.close()
     }
   }
 
-  #makeRoot(): string {
-    if (this.#root === undefined) {
-      this.#root = makeServiceFolder(place(), KIND)
-      chmodSync(this.#root, PASSABLE)
-      own.add(this)
+  /** It is made anew where something has removed it, as what cleans such places may, or another has come to its path. */
+  #openRoot(): Folder {
+    if (this.#root !== undefined) {
+      try {
+        return Folder.open(this.#root, [PASSABLE])
+      } catch {
+        this.#root = undefined
+      }
     }
-    return this.#root
+    this.#root = makeServiceFolder(placeForSecrets(), KIND)
+    own.add(this)
+    return Folder.open(this.#root, [PASSABLE])
   }
 
   /**
@@ -90,16 +94,24 @@ export class CredentialDirectories {
    * @param pid of a helper that still runs: the folder goes with it
    */
   release(path: string, pid: number | undefined): void {
-    if (pid === undefined && removed(path)) return
-    // Where it could not be removed (no descriptor is left, say), it is tried again as if its helper had just gone.
-    this.#left.set(path, pid === undefined ? undefined : { pid, start: startOf(pid) })
+    if (pid === undefined) {
+      this.#remove(path)
+      return
+    }
+    this.#left.set(path, { pid, start: startOf(pid) })
     this.#look ??= setInterval(() => this.#removeEnded(), LOOK_MS).unref()
+  }
+
+  #remove(path: string): void {
+    removeFolder(path, this.#names.get(path) ?? [])
+    this.#names.delete(path)
   }
 
   #removeEnded(): void {
     for (const [path, helper] of this.#left) {
-      if (helper !== undefined && !hasGone(helper.pid, helper.start)) continue
-      if (removed(path)) this.#left.delete(path)
+      if (!hasGone(helper.pid, helper.start)) continue
+      this.#remove(path)
+      this.#left.delete(path)
     }
     if (this.#left.size > 0) return
     clearInterval(this.#look)
@@ -110,32 +122,20 @@ export class CredentialDirectories {
   close(): void {
     this.#removeEnded()
     clearInterval(this.#look)
-    if (this.#root !== undefined && this.#left.size === 0) {
-      rmSync(this.#root, { recursive: true, force: true })
-      own.delete(this)
-      this.#root = undefined
-    }
-  }
-}
-
-/** @returns whether a folder is not there any more */
-function removed(path: string): boolean {
-  try {
-    rmSync(path, { recursive: true, force: true })
-    return true
-  } catch {
-    return false
+    if (this.#left.size > 0) return
+    // Of calls that the end of the process breaks off.
+    for (const path of this.#names.keys()) this.#remove(path)
+    if (this.#root !== undefined) removeEmpty(this.#root)
+    this.#root = undefined
+    own.delete(this)
   }
 }
 
 /** Removes what services of this user have left behind that have gone. */
-export const removeLeftCredentials = (): void => removeLeftFolders(place(), KIND)
-
-function place(): string {
+export function removeLeftCredentials(): void {
   try {
-    accessSync(IN_MEMORY, constants.W_OK | constants.X_OK)
-    return IN_MEMORY
+    removeLeftFolders(placeForSecrets(), KIND)
   } catch {
-    return tmpdir()
+    // Where there is no safe place none has left anything there.
   }
 }

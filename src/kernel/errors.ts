@@ -208,18 +208,33 @@ const CREDENTIALS: Readonly<Record<number, string>> = {
 
 export const syscallOf = (step: number): string => SYSCALLS[step] ?? 'execve'
 
-/** What stood in the way of a launch, and what to do about it where that is known. */
-export function launchMessage(error: number, step: number, path: string, cwd: string | undefined): string {
+/**
+ * What stood in the way of a launch, and what to do about it where that is known.
+ * @param file what was to be opened, if that is what failed
+ */
+export function launchMessage(
+  error: number,
+  step: number,
+  path: string,
+  cwd: string | undefined,
+  file?: string,
+): string {
   const name = errnoName(error)
   if (step === Step.CHDIR) return `${name}: the working directory cannot be entered: ${cwd}`
   if (step >= Step.STDIN && step <= Step.STDERR) {
-    return `${name}: cannot open the file for ${['stdin', 'stdout', 'stderr'][step - Step.STDIN]} of ${path}`
+    const stream = ['stdin', 'stdout', 'stderr'][step - Step.STDIN]
+    return `${name}: ${path} cannot open ${file ?? 'the file'} for its ${stream}`
   }
   if (step === Step.PROCESS_TABLE) {
     return `${name}: as many helpers run as the kernel has descriptors for, and none is left for ${path}; boot({ descriptors }) with more, or run fewer at once`
   }
-  if (step === Step.KEYS)
-    return `${name}: the files with the secrets of ${path} cannot be made, or read again`
+  if (step === Step.KEYS) {
+    const unsafe =
+      Math.abs(error) === errno('EACCES')
+        ? '; there must be /dev/shm, or a TMPDIR that only root and this user can exchange files in'
+        : ''
+    return `${name}: the files with the secrets of ${path} cannot be made, or read again${unsafe}`
+  }
   if (step === Step.KEYRING) {
     return `${name}: ${path} cannot have a session keyring of its own; look at /proc/key-users for a quota that is used up`
   }

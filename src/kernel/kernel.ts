@@ -1,9 +1,7 @@
 /**
  * The kernel: what a thread boots, and what other threads attach to.
  */
-
-import { rmSync } from 'node:fs'
-import { availableParallelism, tmpdir } from 'node:os'
+import { availableParallelism } from 'node:os'
 import type { Writable } from 'node:stream'
 import type { ResourceLimits } from 'node:worker_threads'
 import { Doorbell } from '../atomics-sync/index.js'
@@ -49,8 +47,9 @@ import { ProcessCall, type ProcessEvents, type ProcessHost } from './process-cal
 import { firstSerial, type TreeKill } from './process-tree.js'
 import { type BlockingHelper, type RunHost, run } from './run/run.js'
 import type { Helper, RunOptions } from './run/types.js'
+import { temporaryPlace } from './safe-places.js'
 import { ServiceDeath } from './service-death.js'
-import { makeServiceFolder, removeLeftFolders } from './service-folders.js'
+import { makeServiceFolder, removeLeftFolders, removeListed } from './service-folders.js'
 import { Signaller, type ThreadSignals } from './signaller.js'
 import { StdinPipes } from './stdin-pipe.js'
 import type { SetupOptions, SubprocessInfo } from './subprocess-info.js'
@@ -123,7 +122,7 @@ const scratches = new Set<string>()
 
 process.on('exit', () => {
   for (const supervisor of booted) supervisor.exit()
-  for (const scratch of scratches) rmSync(scratch, { recursive: true, force: true })
+  for (const scratch of scratches) removeListed(scratch)
 })
 
 /** The parts that a kernel on its own thread and an attached one have each in their way. */
@@ -742,7 +741,7 @@ class BootedHome implements Home {
     const gone = this.#reaperGone().then(() => booted.delete(this.#supervisor))
     if (Atomics.load(words, this.#memory.control(Control.PROCESSES)) === 0) await gone
     if (this.#scratch !== undefined) {
-      rmSync(this.#scratch, { recursive: true, force: true })
+      removeListed(this.#scratch)
       scratches.delete(this.#scratch)
     }
   }
@@ -893,8 +892,9 @@ export function attach(handle: KernelHandle): Kernel {
 
 /** A folder for what the launcher child_process has in files. */
 function makeScratch(): string {
-  removeLeftFolders(tmpdir(), 'scratch')
-  return makeServiceFolder(tmpdir(), 'scratch')
+  const place = temporaryPlace()
+  removeLeftFolders(place, 'scratch')
+  return makeServiceFolder(place, 'scratch')
 }
 
 function checkMask(mask: unknown, name: string): bigint {

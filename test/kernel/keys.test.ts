@@ -4,14 +4,25 @@
 import assert from 'node:assert/strict'
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs'
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
+import { basename } from 'node:path'
 import { arch } from 'node:process'
 import { test } from 'node:test'
 import { inspect, promisify } from 'node:util'
 import { NAMESPACES } from '../../src/cli/stress/full-disk.js'
 import { boot, GFP_ATOMIC, Keyring, UMH_NO_WAIT, UMH_WAIT_EXEC, UMH_WAIT_PROC } from '../../src/index.js'
+import { CredentialDirectories } from '../../src/kernel/credential-directories.js'
 import { withoutNamespaces } from '../helpers/namespaces.js'
-import { eventually } from '../helpers/resources.js'
+import { eventually, openFds } from '../helpers/resources.js'
 
 const INDEX = new URL('../../src/index.js', import.meta.url).href
 const SECRET = 'correct horse battery staple'
@@ -48,7 +59,9 @@ test('files in $CREDENTIALS_DIRECTORY: private, the helper’s, gone with it', a
   assert.equal(existsSync(folder), false)
 })
 
-test('they belong to the user that the helper runs as', { skip: needsRoot }, async () => {
+test('a helper of another user: its files are its own, and the folder is the service’s', {
+  skip: needsRoot,
+}, async () => {
   await using kernel = boot({ khelpers: 1 })
   const { stdout } = await kernel.run(
     'sh',
@@ -59,7 +72,138 @@ test('they belong to the user that the helper runs as', { skip: needsRoot }, asy
       gid: NOBODY,
     },
   )
-  assert.equal(stdout, `${SECRET}:700:${NOBODY}\n:400:${NOBODY}\n`)
+  assert.equal(stdout, `${SECRET}:711:0\n:400:${NOBODY}\n`)
+})
+
+/** Tries, so many times, all that could change what a folder holds or is. Prints what has succeeded. */
+const SWAP = `
+import os, sys
+folder, tries = os.environ['CREDENTIALS_DIRECTORY'], int(sys.argv[1])
+token, done = folder + '/token', set()
+attempts = {
+  'rename the folder': lambda: os.rename(folder, folder + '-moved'),
+  'remove the folder': lambda: os.rmdir(folder),
+  'make a folder in its place': lambda: os.mkdir(folder + '/../other'),
+  'add a file': lambda: os.close(os.open(folder + '/more', os.O_CREAT | os.O_WRONLY)),
+  'add a folder': lambda: os.mkdir(folder + '/more'),
+  'add a link': lambda: os.symlink('/etc', folder + '/more'),
+  'add a name': lambda: os.link(token, folder + '/more'),
+  'rename a secret': lambda: os.rename(token, folder + '/more'),
+  'remove a secret': lambda: os.unlink(token),
+  'exchange a secret': lambda: os.replace(sys.argv[2], token),
+  'open the folder to others': lambda: os.chmod(folder, 0o777),
+  'take the folder': lambda: os.chown(folder, os.getuid(), -1),
+  'list the folders of others': lambda: os.listdir(folder + '/..'),
+}
+for _ in range(tries):
+  for name, attempt in attempts.items():
+    try:
+      attempt()
+      done.add(name)
+    except OSError:
+      pass
+print(sorted(done))
+`
+
+test('a helper of another user can exchange nothing in its folder, nor the folder, in 10 000 tries', {
+  skip: needsRoot,
+}, async () => {
+  await using kernel = boot({ khelpers: 1 })
+  const outside = mkdtempSync('/dev/shm/khelper-test-')
+  try {
+    chmodSync(outside, 0o777)
+    const own = `${outside}/own`
+    writeFileSync(own, 'not the secret')
+    chownSync(own, NOBODY, NOBODY)
+    const { stdout } = await kernel.run('python3', ['-c', SWAP, '10000', own], {
+      keys: new Keyring({ token: SECRET }),
+      // Where others may execute it.
+      env: { PATH: '/usr/bin:/bin' },
+      uid: NOBODY,
+      gid: NOBODY,
+    })
+    assert.equal(stdout, '[]\n')
+    assert.deepEqual(readdirSync(outside), ['own'])
+  } finally {
+    rmSync(outside, { recursive: true })
+  }
+})
+
+test('what a helper of the same user has put into its folder is neither listed nor followed: it stays', async () => {
+  const before = new Set(left())
+  const kernel = boot({ khelpers: 1 })
+  const outside = mkdtempSync('/dev/shm/khelper-test-')
+  writeFileSync(`${outside}/precious`, '')
+  const script = `cd "$CREDENTIALS_DIRECTORY" && pwd && rm -f second && ln -s ${outside}/precious second &&
+    ln -s ${outside} link && mkdir -p deep/token && seq 5000 | sed s/^/more-/ | xargs touch`
+  const keys = new Keyring({ token: SECRET, second: SECRET })
+  const { stdout } = await kernel.run('sh', ['-c', script], { keys })
+  const folder = stdout.trim()
+  const there = readdirSync(folder)
+  assert.equal(there.length, 5002)
+  for (const name of ['token', 'second']) assert.ok(!there.includes(name), name)
+  assert.deepEqual(readdirSync(outside), ['precious'])
+  await kernel.shutdown()
+  const [root = ''] = left().filter(name => !before.has(name))
+  assert.deepEqual(readdirSync(`/dev/shm/${root}`), [basename(folder)])
+  for (const path of [`/dev/shm/${root}`, outside]) rmSync(path, { recursive: true })
+})
+
+test('another’s folder that has come to the path of the service’s gets no secrets', {
+  skip: needsRoot,
+}, async () => {
+  await using kernel = boot({ khelpers: 1 })
+  const before = new Set(left())
+  const run = async () =>
+    (await kernel.run('sh', ['-c', 'echo $CREDENTIALS_DIRECTORY'], { keys: new Keyring({ a: 'b' }) })).stdout
+  await run()
+  const [name = ''] = left().filter(name => !before.has(name))
+  const root = `/dev/shm/${name}`
+  rmSync(root, { recursive: true })
+  mkdirSync(root, { mode: 0o711 })
+  chownSync(root, NOBODY, NOBODY)
+  try {
+    assert.ok(!(await run()).startsWith(root))
+    assert.deepEqual(readdirSync(root), [])
+  } finally {
+    rmSync(root, { recursive: true })
+  }
+})
+
+test('secrets of many helpers leave no descriptor open, and none where they cannot be written', async () => {
+  await using kernel = boot({ khelpers: 1 })
+  const keys = new Keyring({ token: SECRET })
+  await kernel.run('true', [], { keys })
+  const before = openFds()
+  for (let call = 0; call < 20; call += 1) await kernel.run('true', [], { keys })
+  const directories = new CredentialDirectories()
+  const beyondUids = 2 ** 32 - 1
+  for (let call = 0; call < 20; call += 1) {
+    assert.throws(() => directories.create(keys, beyondUids + 1, undefined), { code: 'ERR_OUT_OF_RANGE' })
+  }
+  directories.close()
+  await eventually('as many descriptors as before', () => openFds() <= before)
+})
+
+test('no place for secrets in which nobody can exchange them: EACCES, which says what to do', {
+  skip: withoutNamespaces,
+}, async () => {
+  const service = `
+    import { readdirSync } from 'node:fs'
+    import { boot, Keyring } from '${INDEX}'
+    const kernel = boot({ khelpers: 1 })
+    const error = await kernel.run('true', [], { keys: new Keyring({ token: 'x' }) }).catch(error => error)
+    await kernel.shutdown()
+    console.log(JSON.stringify([error.code, error.message, readdirSync('/dev/shm'), readdirSync('/tmp')]))`
+  const mount = 'for p in /dev/shm /tmp /var/tmp; do mount -t tmpfs -o mode=777 none $p; done && exec "$@"'
+  const { stdout } = await promisify(execFile)('unshare', [
+    ...NAMESPACES,
+    ...['sh', '-c', mount, 'sh', process.execPath, '--input-type=module', '--eval', service],
+  ])
+  const [code, message, ...places] = JSON.parse(stdout)
+  assert.equal(code, 'EACCES')
+  assert.match(message, /must be \/dev\/shm, or a TMPDIR that only root and this user/)
+  assert.deepEqual(places, [[], []])
 })
 
 test('a session keyring of its own holds them; the next helper has another', {

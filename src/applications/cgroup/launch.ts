@@ -6,14 +6,25 @@
  * program can be taken for it.
  */
 import { randomUUID } from 'node:crypto'
-import { accessSync, closeSync, constants, openSync, readdirSync, readSync, rmSync, statSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import {
+  accessSync,
+  closeSync,
+  constants,
+  openSync,
+  readdirSync,
+  readSync,
+  statSync,
+  unlinkSync,
+} from 'node:fs'
 import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { checkArgv, checkString } from '../../kernel/call-spec.js'
 import { SystemError, wrongType, wrongValue } from '../../kernel/errors.js'
+import { Folder } from '../../kernel/folder.js'
 import { findProgram } from '../../kernel/path-search.js'
 import type { RunOptions } from '../../kernel/run/types.js'
+import { temporaryPlace } from '../../kernel/safe-places.js'
+import { makeServiceFolder, removeLeftFolders, removeListed } from '../../kernel/service-folders.js'
 import { errno, errnoOf } from '../../libc/errno.js'
 
 /** Its exit status where the group cannot be entered. */
@@ -85,7 +96,7 @@ export function launchInto(
   const found = locate(file, environment, options.cwd)
   const refused = typeof found === 'number' ? found : undefined
   const [shell, ...flags] = shellFor(environment)
-  const marker = join(tmpdir(), `khelper-cgroup-${randomUUID()}`)
+  const marker = join(folderOfMarkers(), randomUUID())
   const kept = environment.filter(entry => OF_THE_SHELL.has(nameOf(entry)))
   // The shell looks in the same PATH, and lets the program see its name as it was given.
   const named =
@@ -104,10 +115,37 @@ export function launchInto(
   }
 }
 
+let markers: string | undefined
+process.on('exit', () => {
+  if (markers !== undefined) removeListed(markers)
+})
+
+/**
+ * Others see the arguments of a shell. In a folder for temporary files they could make its file, and a helper that has
+ * entered its group would be taken for one that has not.
+ */
+function folderOfMarkers(): string {
+  if (markers !== undefined && isThere(markers)) return markers
+  const place = temporaryPlace()
+  if (markers === undefined) removeLeftFolders(place, 'cgroup')
+  markers = makeServiceFolder(place, 'cgroup')
+  return markers
+}
+
+/** It may have been cleaned up, and another's have come to its path. */
+function isThere(folder: string): boolean {
+  try {
+    Folder.open(folder).close()
+    return true
+  } catch {
+    return false
+  }
+}
+
 /** @returns whether the file was there */
 function taken(marker: string): boolean {
   try {
-    rmSync(marker)
+    unlinkSync(marker)
     return true
   } catch {
     return false

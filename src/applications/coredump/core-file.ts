@@ -28,7 +28,7 @@ export function writeCore(path: string, bytes: Uint8Array): void {
 }
 
 /** One write, which writes all or has failed (dump_emit). */
-export function emit(fd: number, bytes: Uint8Array): void {
+function emit(fd: number, bytes: Uint8Array): void {
   const written = writeSync(fd, bytes)
   if (written !== bytes.byteLength) {
     throw new SystemError('EIO', `only ${written} of ${bytes.byteLength} bytes could be written`, {

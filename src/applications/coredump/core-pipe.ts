@@ -2,19 +2,21 @@
  * A dump to a program's standard input: through a pipe while the service goes on, through a file without a name when
  * the service is dying and its event loop will not turn again.
  */
-import { closeSync, mkdtempSync, openSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { closeSync } from 'node:fs'
 import type { Writable } from 'node:stream'
 import { UMH_WAIT_EXEC, UMH_WAIT_PROC } from '../../kernel/constants.js'
 import { SystemError, wrongValue } from '../../kernel/errors.js'
+import { Folder } from '../../kernel/folder.js'
 import type { Kernel } from '../../kernel/kernel.js'
 import type { Helper, RunOptions } from '../../kernel/run/types.js'
+import { temporaryPlace } from '../../kernel/safe-places.js'
+import { makeServiceFolder, removeFolder, removeLeftFolders } from '../../kernel/service-folders.js'
 import { type ErrnoName, errnoName } from '../../libc/errno.js'
-import { emit } from './core-file.js'
 
 /** How often a dying service looks whether the program has ended. */
 const LOOK_MS = 5
+const FILE = 'core'
+const READABLE = 0o400
 
 /** @param waits whether the program's end is waited for, and not only its exec */
 const options = (argv: readonly string[], waits: boolean): RunOptions => ({
@@ -137,17 +139,18 @@ function written(stdin: Writable | null, bytes: Uint8Array): Promise<void> {
 
 /** A file that has lost its name, to be read from its start. */
 function filledFile(bytes: Uint8Array): number {
-  const folder = mkdtempSync(join(tmpdir(), 'khelper-core-'))
+  const place = temporaryPlace()
+  removeLeftFolders(place, 'core')
+  const path = makeServiceFolder(place, 'core')
   try {
-    const file = join(folder, 'core')
-    const fd = openSync(file, 'wx', 0o600)
+    const folder = Folder.open(path)
     try {
-      emit(fd, bytes)
+      folder.write(FILE, bytes, READABLE)
+      return folder.openFile(FILE)
     } finally {
-      closeSync(fd)
+      folder.close()
     }
-    return openSync(file, 'r')
   } finally {
-    rmSync(folder, { recursive: true, force: true })
+    removeFolder(path, [FILE])
   }
 }

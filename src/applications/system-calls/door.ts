@@ -2,10 +2,10 @@
  * A door to the kernel: a socket that listens, and those who have come in. Each door has room for so many connections
  * and calls of its own, so that who crowds one does not shut the others.
  */
-import { rmSync } from 'node:fs'
 import { createServer, type Server, type Socket } from 'node:net'
 import { setImmediate } from 'node:timers/promises'
 import { SystemError } from '../../kernel/errors.js'
+import { removeFolder } from '../../kernel/service-folders.js'
 import { Connection, type ConnectionHost, refuse } from './connection.js'
 import { failureOf } from './failure.js'
 import { type Answer, format, LONGEST_ANSWER, type Request } from './protocol.js'
@@ -93,7 +93,7 @@ export class Door {
   close(): void {
     if (!open.delete(this)) return
     removeSocketFile(this.#file)
-    if (this.#folder !== undefined) rmSync(this.#folder, { recursive: true, force: true })
+    if (this.#folder !== undefined) removeFolder(this.#folder, [])
     this.#server.close()
     for (const connection of this.#connections) connection.destroy()
   }

@@ -5,14 +5,19 @@
  * Whoever comes in can stop nothing: messages, connections and calls are bounded, each connection has one call at a time,
  * and one that sends what is no request is told so and closed.
  */
-import { existsSync, rmSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import type { Socket } from 'node:net'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { SystemError } from '../../kernel/errors.js'
 import type { Kernel } from '../../kernel/kernel.js'
-import { makeServiceFolder, pathLength, removeLeftFolders } from '../../kernel/service-folders.js'
-import { distrustedFolder, isTrustedUser } from '../../kernel/trusted-path.js'
+import { temporaryPlace } from '../../kernel/safe-places.js'
+import {
+  makeServiceFolder,
+  pathLength,
+  removeFolder,
+  removeLeftFolders,
+} from '../../kernel/service-folders.js'
+import { isTrustedUser } from '../../kernel/trusted-path.js'
 import { Authorities, OPERATOR, type Subject } from './authority.js'
 import { Door, type DoorHost, type DoorLimits } from './door.js'
 import { peerUid } from './listener.js'
@@ -113,13 +118,14 @@ export class SystemCallServer {
   }
 
   async #openPrivately(): Promise<Door> {
-    const place = isPlace(tmpdir()) ? tmpdir() : '/tmp'
+    const longest = LONGEST_SOCKET_PATH - LONGEST_IN_FOLDER.length
+    const place = temporaryPlace(candidate => pathLength(candidate, FOLDER_KIND) <= longest)
     removeLeftFolders(place, FOLDER_KIND)
     const folder = makeServiceFolder(place, FOLDER_KIND)
     try {
       return await this.#admit(Door.open(this.#host(undefined), join(folder, 'socket'), folder))
     } catch (error) {
-      rmSync(folder, { recursive: true, force: true })
+      removeFolder(folder, [])
       throw error
     }
   }
@@ -162,10 +168,4 @@ export class SystemCallServer {
       throw new SystemError('ENOSYS', `there is no system call ${call}`, { syscall: call })
     return entry(this.#kernel, args, { subject, signal })
   }
-}
-
-/** Whether a folder can have the private one in it. */
-function isPlace(folder: string): boolean {
-  const longest = pathLength(folder, FOLDER_KIND) + LONGEST_IN_FOLDER.length
-  return longest <= LONGEST_SOCKET_PATH && distrustedFolder(folder) === undefined
 }

@@ -5,6 +5,7 @@ import { type BigIntStats, chmodSync, linkSync, lstatSync, mkdtempSync, rmSync }
 import { connect, type Server } from 'node:net'
 import { dirname, resolve } from 'node:path'
 import { isSystemError, SystemError } from '../../kernel/errors.js'
+import { removeFolder } from '../../kernel/service-folders.js'
 import { distrustedFolder } from '../../kernel/trusted-path.js'
 import { knownName } from '../../libc/errno.js'
 import { checkSocketPath } from './listener.js'
@@ -57,7 +58,7 @@ export async function listenAt(server: Server, given: string): Promise<SocketFil
     server.close()
     throw cannotOpen(error, path)
   } finally {
-    if (making !== undefined) rmSync(making, { recursive: true, force: true })
+    if (making !== undefined) removeFolder(making, ['s'])
   }
 }
 

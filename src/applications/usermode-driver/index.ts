@@ -2,15 +2,16 @@
  * khelper/usermode-driver: a long-running program that the service carries with it as bytes, and talks to over pipes;
  * as in Linux 6.16, kernel/usermode_driver.c.
  */
-import { accessSync, constants, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Readable, Writable } from 'node:stream'
 import { UMH_WAIT_EXEC } from '../../kernel/constants.js'
 import { SystemError, shutDown, wrongType, wrongValue } from '../../kernel/errors.js'
+import { Folder } from '../../kernel/folder.js'
 import type { Kernel } from '../../kernel/kernel.js'
 import type { Helper } from '../../kernel/run/types.js'
-import { makeServiceFolder, removeLeftFolders } from '../../kernel/service-folders.js'
+import { safePlace } from '../../kernel/safe-places.js'
+import { makeServiceFolder, removeFolder, removeLeftFolders } from '../../kernel/service-folders.js'
 import { type ErrnoName, errnoName } from '../../libc/errno.js'
 import { perKernel } from '../per-kernel.js'
 
@@ -58,7 +59,7 @@ export class UsermodeDrivers {
   /** @internal See `usermodeDrivers`. */
   constructor(kernel: Kernel) {
     this.#kernel = kernel
-    removeLeftFolders(folderInMemory(), FOLDER_KIND)
+    removeLeft()
     const exit = () => this.#unloadAll()
     exits.add(exit)
     kernel.onShutdown(() => {
@@ -79,14 +80,18 @@ export class UsermodeDrivers {
     if (this.#kernel.closed) throw shutDown()
     const driver = this.#driver(info)
     if (driver.folder !== undefined) throw refused('EBUSY', info, 'is loaded already', 'umd_load_blob')
-    const folder = makeServiceFolder(folderInMemory(), FOLDER_KIND)
+    driver.folder = makeServiceFolder(place(), FOLDER_KIND)
     try {
-      writeFileSync(join(folder, info.driverName), bytes, { mode: OWNER_ONLY, flag: 'wx' })
+      const folder = Folder.open(driver.folder)
+      try {
+        folder.write(info.driverName, bytes, OWNER_ONLY)
+      } finally {
+        folder.close()
+      }
     } catch (error) {
-      rmSync(folder, { recursive: true, force: true })
+      this.#removeBlob(info, driver)
       throw error
     }
-    driver.folder = folder
   }
 
   /**
@@ -97,7 +102,7 @@ export class UsermodeDrivers {
     checkInfo(info)
     const driver = this.#drivers.get(info)
     if (driver?.folder === undefined) throw refused('EINVAL', info, 'is not loaded', 'umd_unload_blob')
-    this.#removeBlob(driver)
+    this.#removeBlob(info, driver)
     if (driver.helper === undefined) this.#drivers.delete(info)
   }
 
@@ -184,7 +189,7 @@ export class UsermodeDrivers {
     for (const [info, driver] of this.#drivers) {
       this.#kill(info, 'SIGKILL')
       this.#close(info)
-      this.#removeBlob(driver)
+      this.#removeBlob(info, driver)
       driver.helper = undefined
     }
     this.#drivers.clear()
@@ -212,8 +217,9 @@ export class UsermodeDrivers {
     info.tgid = undefined
   }
 
-  #removeBlob(driver: Driver): void {
-    if (driver.folder !== undefined) rmSync(driver.folder, { recursive: true, force: true })
+  /** What the driver itself has put into its folder stays there, for a later boot. */
+  #removeBlob({ driverName }: UmdInfo, driver: Driver): void {
+    if (driver.folder !== undefined) removeFolder(driver.folder, [driverName])
     driver.folder = undefined
   }
 }
@@ -246,27 +252,26 @@ function kill(
   }
 }
 
-/** A folder in memory from which programs may be started (that of a container often may not); else the system's own. */
-function folderInMemory(): string {
+/** In memory, where programs may be started from there (in a container often not); else where temporary files are. */
+function place(): string {
   let mounts = ''
   try {
     mounts = readFileSync('/proc/self/mounts', 'utf8')
   } catch {
     // Not on Linux.
   }
-  const folder = MEMORY_FOLDERS.find(candidate => {
+  const inMemory = MEMORY_FOLDERS.filter(candidate => {
     const mount = mounts.split('\n').findLast(line => line.split(' ')[1] === candidate)
     const [, , type, flags = ''] = mount?.split(' ') ?? []
-    return type === 'tmpfs' && !flags.split(',').includes('noexec') && writable(candidate)
+    return type === 'tmpfs' && !flags.split(',').includes('noexec')
   })
-  return folder ?? tmpdir()
+  return safePlace(inMemory)
 }
 
-function writable(folder: string): boolean {
+function removeLeft(): void {
   try {
-    accessSync(folder, constants.W_OK)
-    return true
+    removeLeftFolders(place(), FOLDER_KIND)
   } catch {
-    return false
+    // Where there is no safe place none has left anything there.
   }
 }

@@ -105,7 +105,11 @@ export function makeError(
     const error = -result.retval
     return new HelperError(
       errnoName(error),
-      explain(launchMessage(error, outcome.step, args.path, args.cwd), outcome, result),
+      explain(
+        launchMessage(error, outcome.step, args.path, args.cwd, fileOf(args, outcome.step)),
+        outcome,
+        result,
+      ),
       { ...details, errno: result.retval, syscall: syscallOf(outcome.step) },
     )
   }
@@ -129,6 +133,12 @@ export function makeError(
     return new HelperError('ERR_HELPER_EXIT', `Exited with ${result.exitCode}: ${command}`, details)
   }
   return undefined
+}
+
+/** The file that was to be opened at a step. */
+function fileOf({ stdin, stdout, stderr }: RunArguments, step: number): string | undefined {
+  const target = [stdin, stdout, stderr][step - Step.STDIN]
+  return typeof target === 'object' ? target.file : undefined
 }
 
 /** An in-thread helper that cannot be imported has said why. */

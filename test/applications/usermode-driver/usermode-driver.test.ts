@@ -4,7 +4,8 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, readdirSync, statSync } from 'node:fs'
+import { existsSync, readdirSync, rmSync, statSync } from 'node:fs'
+import { dirname } from 'node:path'
 import { createInterface } from 'node:readline'
 import { after, describe, test } from 'node:test'
 import { UmdInfo, usermodeDrivers } from '../../../src/applications/usermode-driver/index.js'
@@ -228,6 +229,23 @@ test('with the process every driver ends and every program goes', async () => {
   assert.equal(status, 3)
   await eventually('it has ended', () => !alive(Number(tgid)))
   assert.ok(folder.startsWith('/') && !existsSync(folder), folder)
+})
+
+test('what a driver has put into its folder, links above all, is not removed with its program', async () => {
+  const kernel = boot({ khelpers: 1 })
+  const outside = write('outside', 'stays')
+  const info = new UmdInfo('d')
+  usermodeDrivers(kernel).umdLoadBlob(
+    info,
+    Buffer.from(`#!/bin/sh\n/bin/ln -s ${dirname(outside)} link\n/bin/mkdir deep\n: > deep/d\npwd\n`),
+  )
+  await usermodeDrivers(kernel).forkUsermodeDriver(info)
+  assert.ok(info.pipeFromUmh)
+  const folder = String((await once(info.pipeFromUmh, 'data'))[0]).trim()
+  await kernel.shutdown()
+  assert.deepEqual(readdirSync(folder).sort(), ['deep', 'link'])
+  assert.ok(existsSync(outside))
+  rmSync(folder, { recursive: true })
 })
 
 test('after a shutdown no program is put anywhere', async () => {
