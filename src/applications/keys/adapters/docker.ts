@@ -35,7 +35,7 @@ export function dockerCredentialType(options: DockerCredentialOptions): Credenti
     },
     command: action => ({ name: program, words: [program, action] }),
     question: server => server,
-    answer,
+    answer: parseDockerAnswer,
     verdict: (action, server, { username, secret }) =>
       Buffer.from(
         action === 'erase'
@@ -50,7 +50,8 @@ export function dockerCredentialType(options: DockerCredentialOptions): Credenti
   return credentialType(protocol, limits)
 }
 
-function answer(stdout: Buffer): Credential | undefined {
+/** @internal */
+export function parseDockerAnswer(stdout: Buffer): Credential | undefined {
   const credential = parse(stdout)
   if (typeof credential !== 'object' || credential === null) return undefined
   const { Username, Secret } = credential as { readonly Username?: unknown; readonly Secret?: unknown }

@@ -50,7 +50,7 @@ export function gitCredentialType(options: GitCredentialOptions = {}): Credentia
     vet: description => void write(fields(description)),
     command: commandOf(helper),
     question: description => write(fields(description)),
-    answer,
+    answer: parseGitAnswer,
     verdict: (_, description, { username, secret }) =>
       write({
         ...fields(description),
@@ -122,7 +122,8 @@ const CARRIAGE_RETURN = 0x0d
 const NO_VALUE = [LINE_FEED, CARRIAGE_RETURN, 0x00]
 const EQUALS = 0x3d
 
-function answer(stdout: Buffer): Credential | undefined {
+/** @internal */
+export function parseGitAnswer(stdout: Buffer): Credential | undefined {
   const fields = read(stdout)
   const password = fields.get('password')
   const text = (name: string) => fields.get(name)?.toString('utf8')
