@@ -4,7 +4,7 @@
  */
 import { accessSync, constants, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import type { Readable, Writable } from 'node:stream'
 import { UMH_WAIT_EXEC } from '../../kernel/constants.js'
 import { SystemError, shutDown, wrongType, wrongValue } from '../../kernel/errors.js'
@@ -259,7 +259,8 @@ function folderInMemory(): string {
     const [, , type, flags = ''] = mount?.split(' ') ?? []
     return type === 'tmpfs' && !flags.split(',').includes('noexec') && writable(candidate)
   })
-  return folder ?? tmpdir()
+  // TMPDIR may be relative, and the driver is started in its folder.
+  return folder ?? resolve(tmpdir())
 }
 
 function writable(folder: string): boolean {

@@ -14,6 +14,7 @@ import {
 import {
   checkCommand,
   checkLimits,
+  checkProgram,
   type HelperCommand,
   type HelperOptions,
   wholeSeconds,
@@ -77,6 +78,7 @@ function commandOf(helper: string | readonly string[] | undefined): Protocol['co
     return action => shell("the helper's line of shell", `${helper.slice(1)} ${action}`)
   const line = helper.startsWith('/') ? helper : `git credential-${helper}`
   const [name = ''] = helper.split(/\s/)
+  checkProgram(name, 'options.helper')
   return action => shell(helper.startsWith('/') ? name : `git credential-${name}`, `${line} ${action}`)
 }
 
