@@ -20,7 +20,7 @@ const TARGETS = {
   x64: ['x86_64'],
   arm64: ['aarch64'],
   riscv64: ['riscv64', '-march=rv64gc', '-mno-relax'],
-  loong64: ['loongarch64'],
+  loong64: ['loongarch64', '-msimd=none'],
 }
 const COMPILER_FLAGS = [
   '-Oz',

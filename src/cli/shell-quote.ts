@@ -5,14 +5,14 @@
 const PLAIN = /^[A-Za-z0-9_@%+=:,./-]+$/
 // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what makes a word not fit on its line
 const CONTROL = /[\x00-\x1f\x7f]/
+// biome-ignore lint/suspicious/noControlCharactersInRegex: as above
+const SPECIAL = /[\x00-\x1f\x7f\\']/g
 
 /** One word on one line: plain, in single quotes, or in $'…' where it has control characters. */
 function quoteWord(word: string): string {
   if (PLAIN.test(word)) return word
   if (!CONTROL.test(word)) return `'${word.replaceAll("'", "'\\''")}'`
-  let quoted = ''
-  for (const character of word) quoted += escaped(character)
-  return `$'${quoted}'`
+  return `$'${word.replace(SPECIAL, escaped)}'`
 }
 
 export const quoteCommand = (words: readonly string[]): string => words.map(quoteWord).join(' ')
@@ -21,6 +21,5 @@ function escaped(character: string): string {
   if (character === '\\' || character === "'") return `\\${character}`
   if (character === '\n') return '\\n'
   if (character === '\t') return '\\t'
-  if (!CONTROL.test(character)) return character
   return `\\x${character.charCodeAt(0).toString(16).padStart(2, '0')}`
 }

@@ -45,7 +45,7 @@ export class Cgroups {
    * The program that is told, as its one argument, the path of a group with `notifyOnRelease` in which the last helper
    * or the last group has gone (release_agent). White space around it is taken off; empty: none. It has the environment
    * HOME=/ and PATH=/sbin:/bin:/usr/sbin:/usr/bin, its end is not waited for, and that it cannot be started is not said.
-   * @throws on setting: SystemError E2BIG above PATH_MAX - 1 (4095) bytes; TypeError
+   * @throws on setting: SystemError E2BIG above PATH_MAX - 1 (4095) bytes, EINVAL for a relative path; TypeError
    */
   get releaseAgent(): string {
     return this.#agent.program

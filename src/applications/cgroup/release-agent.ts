@@ -5,6 +5,7 @@
  */
 import { UMH_WAIT_EXEC } from '../../kernel/constants.js'
 import { SystemError, wrongType, wrongValue } from '../../kernel/errors.js'
+import { isFromRoot } from '../../kernel/helper-programs.js'
 import type { Kernel } from '../../kernel/kernel.js'
 
 const PATH_MAX = 4_096
@@ -31,7 +32,7 @@ export class ReleaseAgent {
     return this.#program
   }
 
-  /** @throws SystemError E2BIG above PATH_MAX - 1 bytes; TypeError */
+  /** @throws SystemError E2BIG above PATH_MAX - 1 bytes, EINVAL for a relative path; TypeError */
   set program(program: string) {
     if (typeof program !== 'string') throw wrongType('releaseAgent', 'of type string', program)
     if (program.includes('\0')) throw wrongValue('releaseAgent', 'must be a string without null bytes')
@@ -40,7 +41,15 @@ export class ReleaseAgent {
         syscall: 'write',
       })
     }
-    this.#program = program.trim()
+    const path = program.trim()
+    if (path !== '' && !isFromRoot(path)) {
+      throw new SystemError(
+        'EINVAL',
+        `a release agent is given by its absolute path, or the file: URL of an in-thread helper, and not as '${path}'`,
+        { syscall: 'write', path },
+      )
+    }
+    this.#program = path
   }
 
   /** Schedules the work of a group that has been released. */

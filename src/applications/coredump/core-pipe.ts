@@ -5,7 +5,7 @@
 import { closeSync } from 'node:fs'
 import type { Writable } from 'node:stream'
 import { UMH_WAIT_EXEC, UMH_WAIT_PROC } from '../../kernel/constants.js'
-import { SystemError, wrongValue } from '../../kernel/errors.js'
+import { SystemError } from '../../kernel/errors.js'
 import { Folder } from '../../kernel/folder.js'
 import type { Kernel } from '../../kernel/kernel.js'
 import type { Helper, RunOptions } from '../../kernel/run/types.js'
@@ -42,7 +42,7 @@ export async function pipeCore(
   late: AbortSignal,
 ): Promise<void> {
   const helper = kernel.runAtEnd(
-    programOf(argv),
+    argv[0] ?? '',
     argv.slice(1),
     { ...options(argv, waits), stdin: 'pipe', signal: late },
     false,
@@ -80,11 +80,10 @@ export function pipeCoreSync(
   longest: number,
 ): void {
   const deadline = performance.now() + longest
-  const program = programOf(argv)
   const stdin = filledFile(bytes)
   let helper: Helper<string | Buffer>
   try {
-    const started = kernel.runAtEnd(program, argv.slice(1), { ...options(argv, waits), stdin }, false)
+    const started = kernel.runAtEnd(argv[0] ?? '', argv.slice(1), { ...options(argv, waits), stdin }, false)
     helper = started
     helper.catch(() => {})
     const retval = started.startedBy(deadline)
@@ -99,14 +98,6 @@ export function pipeCoreSync(
     if (left <= 0) throw notEnded(argv)
     Atomics.wait(word, 0, 0, Math.min(LOOK_MS, left))
   }
-}
-
-/** Linux looks for no program in PATH: a name without a slash is relative to where the service is. */
-function programOf([program = '']: readonly string[]): string {
-  if (program.startsWith('file:')) {
-    throw wrongValue('kernel.core_pattern', 'must name a program: an in-thread helper has no standard input')
-  }
-  return program.includes('/') ? program : `./${program}`
 }
 
 const notStarted = (retval: number, [path = '']: readonly string[]) =>

@@ -254,6 +254,12 @@ function refusalOf(target: CoreTarget, limit: bigint): SystemError | undefined {
   if (target.kind === 'pipe' && target.argv[0] === '') {
     return refusal('ENOENT', 'the program of kernel.core_pattern has no name')
   }
+  if (target.kind === 'pipe' && !target.argv[0]?.startsWith('/')) {
+    return refusal(
+      'EINVAL',
+      `kernel.core_pattern must give its program by an absolute path: ${target.argv[0]}`,
+    )
+  }
   return undefined
 }
 

@@ -57,6 +57,8 @@ export interface ParameterDetails {
 /** `charp` takes no more bytes. */
 const LONGEST_CHARP = 1024
 const DEFAULT_PERM = 0o444
+/** Of 2 ** 64 - 1. */
+const MOST_DIGITS = 20
 /** Linux shows `hexint` by `%#08x`: eight characters with the 0x. */
 const HEXINT_DIGITS = 6
 
@@ -203,6 +205,10 @@ function integer(text: string, { least, most }: Range): bigint {
   const match = /^([-+]?)(?:0x([\da-f]+)|0([0-7]+)|(\d+))\n?$/i.exec(text)
   if (match === null) throw new ParameterError('EINVAL', `not a number: ${text}`)
   const [, sign, hexadecimal, octal, decimal] = match
+  // Of more digits than any type has, the last ones do not matter, and to make a number of them would take long.
+  if ((decimal?.length ?? 0) > MOST_DIGITS && !decimal?.startsWith('0') && !(sign === '-' && least === 0n)) {
+    throw new ParameterError('ERANGE', `not from ${least} to ${most}: a number of ${decimal?.length} digits`)
+  }
   const magnitude = BigInt(
     hexadecimal !== undefined ? `0x${hexadecimal}` : octal !== undefined ? `0o${octal}` : (decimal ?? '0'),
   )

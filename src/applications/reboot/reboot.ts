@@ -16,7 +16,7 @@ import { writeSync } from 'node:fs'
 import { isMainThread } from 'node:worker_threads'
 import { UMH_WAIT_EXEC } from '../../kernel/constants.js'
 import { outOfRange, SystemError, unsupported, wrongType } from '../../kernel/errors.js'
-import { POWEROFF } from '../../kernel/helper-programs.js'
+import { isFromRoot, POWEROFF } from '../../kernel/helper-programs.js'
 import type { Kernel } from '../../kernel/kernel.js'
 import { readSysctl } from '../../kernel/proc/sysctls.js'
 import { type ErrnoName, errnoName } from '../../libc/errno.js'
@@ -208,13 +208,12 @@ export class Reboot {
     const command = readSysctl(this.#kernel, name)
     const argv = command.split(/[\t-\r ]+/).filter(word => word !== '')
     const [path] = argv
-    if (path === undefined) return notStarted('EINVAL', name, command)
+    if (path === undefined || !isFromRoot(path)) return notStarted('EINVAL', name, command)
     // It does nothing, for which no helper is needed that would have to find a descriptor and a khelper.
     if (path === POWEROFF) return undefined
     try {
       const { retval, aborted } = await this.#kernel.runAtEnd(
-        // As the kernel has it: nothing is looked for in PATH.
-        path.includes('/') ? path : `./${path}`,
+        path,
         argv.slice(1),
         {
           argv0: path,

@@ -3,7 +3,7 @@
  * as in Linux 6.16, kernel/usermode_driver.c.
  */
 import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import type { Readable, Writable } from 'node:stream'
 import { UMH_WAIT_EXEC } from '../../kernel/constants.js'
 import { SystemError, shutDown, wrongType, wrongValue } from '../../kernel/errors.js'
@@ -265,7 +265,8 @@ function place(): string {
     const [, , type, flags = ''] = mount?.split(' ') ?? []
     return type === 'tmpfs' && !flags.split(',').includes('noexec')
   })
-  return safePlace(inMemory)
+  // TMPDIR may be relative, and the driver is started in its folder.
+  return resolve(safePlace(inMemory))
 }
 
 function removeLeft(): void {

@@ -31,7 +31,7 @@ export async function sysctl(words: readonly string[], options: SysctlOptions): 
     }
     const names = options.all ? await everything(SYSCTLS, name => client.call('sysctl_list', name)) : words
     for (const word of names) {
-      const [, name = word, value] = /^([^=]+?)\s*=\s*([\s\S]*)$/.exec(word) ?? []
+      const { name, value } = assignment(word)
       try {
         if (value !== undefined) await client.call('sysctl_write', name, value)
         show(name, String(await client.call('sysctl_read', name)))
@@ -44,12 +44,19 @@ export async function sysctl(words: readonly string[], options: SysctlOptions): 
   })
 }
 
+/** `name = value`, or a name alone. */
+export function assignment(word: string): { readonly name: string; readonly value: string | undefined } {
+  const equals = word.indexOf('=')
+  if (equals < 1) return { name: word, value: undefined }
+  return { name: word.slice(0, equals).trimEnd(), value: word.slice(equals + 1).trimStart() }
+}
+
 async function everything(folder: string, list: (folder: string) => Promise<unknown>): Promise<string[]> {
   const found: string[] = []
   for (const name of (await list(folder)) as readonly string[]) {
     const path = `${folder}/${name}`
-    if (name.endsWith('/')) found.push(...(await everything(path.slice(0, -1), list)))
-    else found.push(path)
+    if (!name.endsWith('/')) found.push(path)
+    else for (const deeper of await everything(path.slice(0, -1), list)) found.push(deeper)
   }
   return found
 }

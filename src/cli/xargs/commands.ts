@@ -94,11 +94,12 @@ export class CommandBuilder {
 
   #replaced(text: string, pattern: string): string[] {
     const [program = '', ...args] = this.#limits.initial
-    const command = [program, ...args.map(argument => argument.replaceAll(pattern, () => text))]
-    if (command.reduce((length, word) => length + lengthOf(word), 0) > this.#limits.maxChars) {
-      throw new UsageError('argument list too long')
-    }
+    const parts = args.map(argument => argument.split(pattern))
+    const places = parts.reduce((count, { length }) => count + length - 1, 0)
+    // Before it is put together: many places for a long item are more than the memory has room for.
+    const length = this.#initialLength + places * (Buffer.byteLength(text) - Buffer.byteLength(pattern))
+    if (length > this.#limits.maxChars) throw new UsageError('argument list too long')
     this.built += 1
-    return command
+    return [program, ...parts.map(each => each.join(text))]
   }
 }

@@ -3,7 +3,14 @@
  * be set before an application is loaded, and by whoever does not know it.
  */
 import { MODPROBE, POWEROFF } from '../helper-programs.js'
-import { capabilitySysctl, integerSysctl, stringSysctl } from './handlers.js'
+import {
+  capabilitySysctl,
+  commandSysctl,
+  corePatternSysctl,
+  integerSysctl,
+  placesSysctl,
+  programSysctl,
+} from './handlers.js'
 import type { ProcTree } from './tree.js'
 
 /** Room for a helper's path in Linux (KMOD_PATH_LEN, UEVENT_HELPER_PATH_LEN, POWEROFF_CMD_PATH_LEN). */
@@ -19,16 +26,20 @@ interface Masks {
 }
 
 export function defineSysctls(proc: ProcTree, kernel: Masks): void {
-  const text = (path: string, initial: string, size = HELPER_PATH_BYTES) =>
+  const text = (
+    kind: typeof programSysctl,
+    path: string,
+    initial: string,
+    size = HELPER_PATH_BYTES,
     // What is there by default may be longer than what Linux has room for, and can be written back.
-    proc.define(path, stringSysctl(initial, Math.max(size, Buffer.byteLength(initial) + 1)))
+  ) => proc.define(path, kind(path, initial, Math.max(size, Buffer.byteLength(initial) + 1)))
   const number = (path: string, initial: number, least: number, most: number) =>
     proc.define(path, integerSysctl(path, initial, least, most))
 
-  text('/proc/sys/kernel/modprobe', MODPROBE)
-  text('/proc/sys/kernel/hotplug', '')
-  text('/proc/sys/kernel/poweroff_cmd', POWEROFF)
-  text('/proc/sys/kernel/core_pattern', 'core', CORE_PATTERN_BYTES)
+  text(programSysctl, '/proc/sys/kernel/modprobe', MODPROBE)
+  text(programSysctl, '/proc/sys/kernel/hotplug', '')
+  text(commandSysctl, '/proc/sys/kernel/poweroff_cmd', POWEROFF)
+  text(corePatternSysctl, '/proc/sys/kernel/core_pattern', 'core', CORE_PATTERN_BYTES)
   number('/proc/sys/kernel/core_pipe_limit', 0, 0, LARGEST_INT)
   number('/proc/sys/kernel/core_uses_pid', 0, SMALLEST_INT, LARGEST_INT)
   proc.define('/proc/sys/kernel/modules_disabled', oneWay('/proc/sys/kernel/modules_disabled'))
@@ -66,10 +77,10 @@ export function defineSysctls(proc: ProcTree, kernel: Masks): void {
   number('/proc/sys/kernel/keys/gc_delay', 300, 0, LARGEST_INT)
 
   // What Linux has as paths that are compiled in, as options of the build or as files of the system.
-  text('/proc/sys/khelper/reboot_cmd', POWEROFF)
-  text('/proc/sys/khelper/request_key', '/sbin/request-key', PATH_BYTES)
-  text('/proc/sys/khelper/module_directory', '', PATH_BYTES)
-  text('/proc/sys/khelper/modprobe_config', '', PATH_BYTES)
+  text(commandSysctl, '/proc/sys/khelper/reboot_cmd', POWEROFF)
+  text(programSysctl, '/proc/sys/khelper/request_key', '/sbin/request-key', PATH_BYTES)
+  text(placesSysctl, '/proc/sys/khelper/module_directory', '', PATH_BYTES)
+  text(placesSysctl, '/proc/sys/khelper/modprobe_config', '', PATH_BYTES)
   number('/proc/sys/khelper/module_autoload_dups', 0, 0, 1)
 }
 

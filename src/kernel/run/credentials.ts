@@ -43,7 +43,8 @@ export function checkCredentials(options: RunOptions): Credentials | undefined {
 function checkIdentity({ uid, gid, groups }: RunOptions): Credentials {
   const user = uid === undefined ? undefined : checkUser(uid)
   const keeps = gid === KEEP
-  const group = gid === undefined || keeps ? undefined : checkId(gid, 'gid', '/etc/group', 'Group')
+  const group =
+    gid === undefined || keeps ? undefined : checkId(gid, 'gid', () => rows('/etc/group'), 'Group')
   const own = user?.uid === undefined || isOwn(user.uid, process.getuid?.(), process.geteuid?.())
   if (!own && gid === undefined && user?.gid === undefined) {
     throw wrongValue(
@@ -84,7 +85,12 @@ function checkGroups(groups: unknown): number[] {
   if (groups.length > MOST_GROUPS) {
     throw outOfRange('options.groups', `at most ${MOST_GROUPS} groups`, groups.length)
   }
-  return groups.map((group, index) => checkId(group, `groups[${index}]`, '/etc/group', 'Group'))
+  let table: Table | undefined
+  const read = (): Table => {
+    table ??= rows('/etc/group')
+    return table
+  }
+  return groups.map((group, index) => checkId(group, `groups[${index}]`, read, 'Group'))
 }
 
 function checkAffinity(affinity: unknown): number[] {
@@ -96,17 +102,17 @@ function checkAffinity(affinity: unknown): number[] {
   )
 }
 
-/** @param table the file where a name's number stands */
-function checkId(value: unknown, name: string, table: string, kind: 'User' | 'Group'): number {
+/** @param table gives where a name's number stands */
+function checkId(value: unknown, name: string, table: () => Table, kind: 'User' | 'Group'): number {
   if (typeof value !== 'string') return checkInteger(value, name, 0, LARGEST_ID)
-  const id = numberIn(lookUp(value, table)?.[ID_COLUMN])
+  const id = numberIn(table().get(value)?.[ID_COLUMN])
   if (id === undefined) throw unknownCredential(kind, value)
   return id
 }
 
 function checkUser(value: unknown): { readonly uid: number; readonly gid: number | undefined } {
   if (typeof value !== 'string') return { uid: checkInteger(value, 'uid', 0, LARGEST_ID), gid: undefined }
-  const columns = lookUp(value, '/etc/passwd')
+  const columns = rows('/etc/passwd').get(value)
   const uid = numberIn(columns?.[ID_COLUMN])
   if (uid === undefined) throw unknownCredential('User', value)
   return { uid, gid: numberIn(columns?.[PRIMARY_GROUP_COLUMN]) }
@@ -115,25 +121,31 @@ function checkUser(value: unknown): { readonly uid: number; readonly gid: number
 /** The groups that have a user among their members, and its primary group, as initgroups(3) has them. */
 function groupsOf(user: string, primary: number | undefined): number[] {
   const groups = new Set(primary === undefined ? [] : [primary])
-  for (const columns of rows('/etc/group')) {
+  for (const columns of rows('/etc/group').values()) {
     const group = numberIn(columns[ID_COLUMN])
     if (group !== undefined && columns[MEMBERS_COLUMN]?.split(',').includes(user)) groups.add(group)
   }
   return [...groups].slice(0, MOST_GROUPS)
 }
 
-const lookUp = (name: string, table: string): string[] | undefined =>
-  rows(table).find(columns => columns[0] === name)
+/** The lines of a file like /etc/passwd, by columns and by the first of them. */
+type Table = ReadonlyMap<string, readonly string[]>
 
-/** The lines of a file like /etc/passwd, by columns; none where it cannot be read. */
-function rows(table: string): string[][] {
+/** The first line of a name counts; none where the file cannot be read. */
+function rows(path: string): Table {
+  const table = new Map<string, readonly string[]>()
   let text: string
   try {
-    text = readFileSync(table, 'utf8')
+    text = readFileSync(path, 'utf8')
   } catch {
-    return []
+    return table
   }
-  return text.split('\n').map(line => line.split(':'))
+  for (const line of text.split('\n')) {
+    const columns = line.split(':')
+    const [name = ''] = columns
+    if (!table.has(name)) table.set(name, columns)
+  }
+  return table
 }
 
 function numberIn(column: string | undefined): number | undefined {

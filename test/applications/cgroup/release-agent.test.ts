@@ -146,19 +146,24 @@ test('releaseAgent: trimmed; at most PATH_MAX - 1 bytes', async () => {
   assert.equal(groups.releaseAgent, '')
   groups.releaseAgent = ' \t/sbin/agent \n'
   assert.equal(groups.releaseAgent, '/sbin/agent')
-  groups.releaseAgent = 'a'.repeat(4095)
+  groups.releaseAgent = `/${'a'.repeat(4094)}`
   const tooLong = { name: 'SystemError', code: 'E2BIG' }
   for (const [value, expected] of [
-    ['a'.repeat(4096), tooLong],
-    ['ä'.repeat(2048), tooLong],
-    ['a\0b', { code: 'ERR_INVALID_ARG_VALUE' }],
+    [`/${'a'.repeat(4095)}`, tooLong],
+    [`/${'ä'.repeat(2048)}`, tooLong],
+    ['agent', { name: 'SystemError', code: 'EINVAL', path: 'agent', message: /absolute path/ }],
+    [' ./agent', { name: 'SystemError', code: 'EINVAL', path: './agent' }],
+    ['/a\0b', { code: 'ERR_INVALID_ARG_VALUE' }],
     [undefined, { code: 'ERR_INVALID_ARG_TYPE' }],
   ] as const) {
     assert.throws(() => {
       groups.releaseAgent = value as string
     }, expected)
   }
-  assert.equal(groups.releaseAgent, 'a'.repeat(4095))
+  assert.equal(groups.releaseAgent, `/${'a'.repeat(4094)}`)
+  groups.releaseAgent = 'file:///srv/agent.mjs'
+  groups.releaseAgent = ' '
+  assert.equal(groups.releaseAgent, '')
 })
 
 test('notifyOnRelease: off at the root, taken over from the parent at creation, and changed later', async () => {

@@ -335,6 +335,17 @@ describe('docker credential helpers', () => {
     assert.throws(() => gitCredentialType({ helper: [] }), TypeError)
     assert.throws(() => gitCredentialType({ helper: 5 as never }), TypeError)
     assert.throws(() => gitCredentialType({ helper: '' }), TypeError)
+    // A name is looked for in PATH; a path is not one of the folder that the service is in.
+    const relative = { code: 'ERR_INVALID_ARG_VALUE', message: /absolute path/ }
+    for (const helper of ['./helper', 'bin/helper', '../helper']) {
+      assert.throws(() => dockerCredentialType({ helper }), relative)
+      assert.throws(() => gitCredentialType({ helper: `${helper} --option` }), relative)
+      assert.throws(() => gitCredentialType({ helper: [helper, '/etc'] }), relative)
+      assert.throws(() => programType({ name: 'x', command: [helper, '/etc'] }), relative)
+    }
+    programType({ name: 'x', command: ['pass', 'show'] })
+    gitCredentialType({ helper: 'store --file=/srv/credentials' })
+    gitCredentialType({ helper: '!./helper' })
     assert.throws(() => programType({ name: 'x', command: 'string' as never }), TypeError)
     assert.throws(() => programType(undefined as never), TypeError)
     const { name } = docker(ANSWER)

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { runInNewContext } from 'node:vm'
 import fc from 'fast-check'
-import { matchesAlias, normalAlias } from '../../../src/applications/kmod/modprobe/alias.js'
+import { AliasTable, matchesAlias, normalAlias } from '../../../src/applications/kmod/modprobe/alias.js'
 
 describe('an alias is written as names are', () => {
   test('dashes become underscores, but those of sets stay', () => {
@@ -120,6 +120,35 @@ describe('an alias is matched', () => {
         assert.ok(matchesAlias(name.replace(/[[*?\\]/g, '\\$&'), name))
         matchesAlias(pattern, name)
       }),
+    )
+  })
+
+  test('where a bracket is closed by nothing, it and those behind it stand for themselves', () => {
+    const piece = fc.constantFrom('a', '[', '[!', '[]', '\\]', '[a-', '\\[', '*')
+    fc.assert(
+      fc.property(fc.array(piece, { maxLength: 6 }), fc.array(piece, { maxLength: 6 }), (pieces, name) => {
+        const pattern = pieces.join('')
+        // As it is read where no set begins but at the first bracket.
+        const first = pattern.search(/(?<!\\)\[/)
+        fc.pre(first >= 0 && !/(?<!\\)\]/.test(pattern.slice(first).replace(/^\[!?\]/, '')))
+        const literal = pattern.slice(0, first) + pattern.slice(first).replace(/(?<!\\)\[/g, '\\[')
+        assert.equal(matchesAlias(pattern, name.join('')), matchesAlias(literal, name.join('')), pattern)
+      }),
+      { numRuns: 2_000 },
+    )
+  })
+
+  test('a table of them gives what one after the other gives, in their order', () => {
+    const pattern = fc.array(fc.constantFrom('a', 'b', '*', '?', '[ab]', '\\a', '['), { maxLength: 3 })
+    fc.assert(
+      fc.property(fc.array(pattern), fc.stringMatching(/^[ab]{0,3}$/), (patterns, name) => {
+        const aliases = patterns.map((parts, index) => ({ pattern: parts.join(''), module: String(index) }))
+        assert.deepEqual(
+          new AliasTable(aliases).modulesOf(name),
+          aliases.filter(({ pattern }) => matchesAlias(pattern, name)).map(({ module }) => module),
+        )
+      }),
+      { numRuns: 1_000 },
     )
   })
 

@@ -184,6 +184,25 @@ describe('what a module says of itself is read out of its source', () => {
     )
   })
 
+  test('a name that is declared twice, and an export that nothing declares, are refused with their line', () => {
+    for (const [source, line] of [
+      ['const a = 1\nconst b = 2, a = 3', 2],
+      ['let a\n\nfunction a() {}', 3],
+      ['class A {}\nvar A', 2],
+      ['const a = 1\nexport { a, b }', 2],
+      ['const f = x => {\n  let y\n  let y\n}', 3],
+    ] as const) {
+      assert.throws(() => parseModuleSource(source, '/m.js'), {
+        code: 'ENOEXEC',
+        message: new RegExp(`m.js:${line}:`),
+      })
+    }
+    parseModuleSource(
+      'const a = 1; { const a = 2 } const f = a => { var b; var b }; export { a, f }',
+      '/m.js',
+    )
+  })
+
   test('what has to be computed is refused with file and line', () => {
     for (const text of [
       'export const alias = f()',
@@ -228,6 +247,23 @@ softdep my-module pre: x y-z post: w
     )
     assert.match(problems[1] ?? '', /unknown directive 'optoins'/)
     assert.ok(blacklist.has('good'))
+  })
+
+  test('a line goes on in the next one behind a backslash, wherever it is cut', () => {
+    const cut = fc.constantFrom('', '', '', '\\\n', '\\\r\n')
+    const words = fc.array(fc.tuple(fc.constantFrom('a=1', ' ', '"x y"', '#', '\\ '), cut), { maxLength: 8 })
+    fc.assert(
+      fc.property(words, parts => {
+        const whole = `options m a ${parts.map(([word]) => word).join('')} b\nblacklist n\n`
+        const lines = `options m a ${parts.map(part => part.join('')).join('')} b\nblacklist n\n`
+        assert.deepEqual(configOf(lines), configOf(whole))
+      }),
+    )
+    assert.deepEqual(configOf('blacklist a\\').blacklist, new Set(['a\\']))
+    assert.deepEqual(
+      configOf('x\\\ny\nz').problems.map(problem => problem.split(': ', 1)[0]),
+      ['test.conf:1', 'test.conf:3'],
+    )
   })
 
   test('any text at all is read to its end', () => {
@@ -407,6 +443,35 @@ describe('modprobe', () => {
     assert.equal(readFileSync(out, 'utf8'), 'a o=1 p=2\n')
     await assert.rejects(modprobe.unload('a'), { code: 'EINVAL', message: /has failed \(3\)/ })
     assert.deepEqual(calls.log, [])
+  })
+
+  test('a command that its options make longer than a program can be given: E2BIG, and nothing is run', async () => {
+    const { modprobe, calls } = setUp(
+      { 'a.js': module() },
+      {
+        config: configOf(
+          `install a true${' $CMDLINE_OPTS'.repeat(30_000)}\noptions a b=${'x'.repeat(400_000)}\n`,
+        ),
+        runCommand: async () => assert.fail('it was run'),
+      },
+    )
+    await assert.rejects(modprobe.load('a'), { code: 'E2BIG', message: /the install command for module a/ })
+    assert.deepEqual(calls.log, [])
+  })
+
+  test('a name longer than kmod takes: ENAMETOOLONG', () => {
+    const { modprobe } = setUp({ 'a.js': module() })
+    assert.throws(() => modprobe.plan('a'.repeat(4_096)), { code: 'ENAMETOOLONG' })
+    assert.throws(() => modprobe.plan('b'.repeat(4_095)), { code: 'ENOENT' })
+  })
+
+  test('soft dependencies without an end, as good as: ELOOP', () => {
+    const chain = Array.from(
+      { length: 50_000 },
+      (_, index) => `install m${index} true\nsoftdep m${index} pre: m${index + 1}\n`,
+    )
+    const { modprobe } = setUp({ 'a.js': module() }, { config: configOf(chain.join('')) })
+    assert.throws(() => modprobe.plan('m0'), { code: 'ELOOP', message: /m0/ })
   })
 
   test('$CMDLINE_OPTS is put in as it is, whatever it is', async () => {

@@ -398,6 +398,20 @@ test('install commands have the helper’s environment and authority, and nothin
   ])
 })
 
+test('install commands run in the root folder, as those of a modprobe that Linux starts', async t => {
+  await using own = boot({ khelpers: 1 })
+  const folder = moduleFolder({ 'one.js': `export const license = 'GPL'` })
+  depmod(folder)
+  const before = process.cwd()
+  process.chdir(folder)
+  t.after(() => process.chdir(before))
+  const seen = write('install.folder', '')
+  own.proc.write('/proc/sys/khelper/module_directory', folder)
+  own.proc.write('/proc/sys/khelper/modprobe_config', write('folder.conf', `install one pwd > ${seen}\n`))
+  await kmod(own).requestModule('one')
+  assert.equal(readFileSync(seen, 'utf8'), '/\n')
+})
+
 test('install commands that run modprobe for each other come to an end', async () => {
   await using own = boot({ khelpers: 1 })
   const folder = moduleFolder({

@@ -167,6 +167,21 @@ describe('orderlyPoweroff', { concurrency: true }, () => {
     })
   }
 
+  test('a command of the folder that the service is in: refused where it is set, and EINVAL where it is used', async () => {
+    const { code, lines } = await end(`
+      for (const command of ['true', './true', ' bin/true now']) {
+        try {
+          sysctl('kernel/poweroff_cmd', command)
+        } catch (error) {
+          say(error.code)
+        }
+      }
+      kernel.proc.define('/proc/sys/kernel/poweroff_cmd', { read: () => 'true\\n' })
+      say((await reboot(kernel).orderlyPoweroff(false)).code)
+      process.exit(0)`)
+    assert.deepEqual([code, lines], [0, ['EINVAL', 'EINVAL', 'EINVAL', 'EINVAL', 'exit 0']])
+  })
+
   test('orderly_poweroff(false) fails, then (true) fails: the second forces', async () => {
     const { code, lines } = await end(`
       sysctl('kernel/poweroff_cmd', '/no/such/poweroff')

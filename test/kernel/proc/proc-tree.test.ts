@@ -88,21 +88,74 @@ describe('lines of text', () => {
       proc.write(path, before)
       assert.equal(proc.read(path), before)
       const room = Math.max(size, Buffer.byteLength(before)) - 1
+      const long = (length: number) => `/${'x'.repeat(length - 1)}`
       for (const [data, held] of [
-        ['x'.repeat(room), 'x'.repeat(room)],
-        [`${'x'.repeat(room)}y`, 'x'.repeat(room)],
-        [`${'x'.repeat(room)}\n`, 'x'.repeat(room)],
-        [`${'x'.repeat(room - 1)}ä`, 'x'.repeat(room - 1)],
-        [`${'x'.repeat(room - 2)}ä`, `${'x'.repeat(room - 2)}ä`],
-        ['first\nsecond', 'first'],
-        ['first\nsecond\n\0', 'first'],
-        ['first\0second\n', 'first'],
-        [' |/bin/a  b\t', ' |/bin/a  b\t'],
+        [long(room), long(room)],
+        [`${long(room)}y`, long(room)],
+        [`${long(room)}\n`, long(room)],
+        [`${long(room - 1)}ä`, long(room - 1)],
+        [`${long(room - 2)}ä`, `${long(room - 2)}ä`],
+        ['/first\nsecond', '/first'],
+        ['/first\nsecond\n\0', '/first'],
+        ['/first\0second\n', '/first'],
+        ['/bin/a  b\t', '/bin/a  b\t'],
         ['\n', ''],
         ['', ''],
       ] as const) {
         proc.write(path, data)
         assert.equal(proc.read(path), `${held}\n`)
+      }
+    })
+  }
+})
+
+describe('programs that the kernel starts by itself are named from the root, or not at all', () => {
+  const { proc } = bootOne()
+  const FILE_URL = 'file:///srv/helper.mjs'
+  for (const [path, taken, refused] of [
+    [
+      '/proc/sys/kernel/modprobe',
+      ['/sbin/modprobe', FILE_URL, ''],
+      ['modprobe', './modprobe', '../m', ' /sbin/m'],
+    ],
+    ['/proc/sys/kernel/hotplug', ['/sbin/hotplug', FILE_URL, ''], ['hotplug', 'bin/hotplug']],
+    ['/proc/sys/khelper/request_key', ['/sbin/request-key', FILE_URL, ''], ['request-key', '~/request-key']],
+    [
+      '/proc/sys/kernel/poweroff_cmd',
+      ['/sbin/poweroff now', ' \t/sbin/poweroff', FILE_URL, '', ' \t'],
+      ['poweroff', ' poweroff /sbin', './poweroff now'],
+    ],
+    ['/proc/sys/khelper/reboot_cmd', ['/sbin/reboot -f', FILE_URL, ''], ['reboot', 'sbin/reboot']],
+    [
+      '/proc/sys/kernel/core_pattern',
+      ['core', 'cores/%e', '|/bin/cat %p', '| \t/bin/cat', '|/opt/%e', '|', '| ', '@/run/socket', ''],
+      ['|cat', '|./cat', '| cat', '|%e', '|%q/bin/cat', `|${FILE_URL}`, '|"/bin/cat"'],
+    ],
+    [
+      '/proc/sys/khelper/module_directory',
+      ['/srv/modules', '/srv/one:/srv/two', ':/srv/one:', ''],
+      ['modules', '/srv/one:two', './modules', 'file:///srv/modules'],
+    ],
+    ['/proc/sys/khelper/modprobe_config', ['/etc/modprobe.d:/run/a.conf', ''], ['modprobe.d', '/etc:.']],
+  ] as const) {
+    test(path, () => {
+      for (const value of taken) {
+        proc.write(path, value)
+        assert.equal(proc.read(path), `${value}\n`)
+      }
+      const before = proc.read(path)
+      for (const value of refused) {
+        assert.throws(
+          () => proc.write(path, `${value}\n`),
+          (error: NodeJS.ErrnoException) =>
+            error.code === 'EINVAL' &&
+            error.syscall === 'write' &&
+            error.path === path &&
+            error.message.includes(`'${value}'`) &&
+            error.message.includes('absolute path'),
+          value,
+        )
+        assert.equal(proc.read(path), before, 'nothing has changed')
       }
     })
   }

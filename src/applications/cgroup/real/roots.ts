@@ -32,25 +32,35 @@ export function findRoots(): CgroupRoots {
  * @param cgroup /proc/self/cgroup
  */
 export function rootsOf(mountinfo: string, cgroup: string): CgroupRoots {
-  const mounts = parseMounts(mountinfo)
+  const mounts = mountsOf(mountinfo)
   const v1: Partial<Record<Controller, string>> = {}
   let v2: string | undefined
   for (const line of cgroup.split('\n')) {
     const [, names, path] = /^\d+:([^:]*):(.*)$/.exec(line) ?? []
     if (names === undefined || path === undefined) continue
     if (names === '') {
-      const mount = mounts.find(({ type }) => type === 'cgroup2')
+      const mount = mounts.v2
       if (mount !== undefined) v2 = folderFor(ownFolder(mount, path), mount)
       continue
     }
-    for (const controller of CONTROLLERS.filter(name => names.split(',').includes(name))) {
-      const mount = mounts.find(
-        ({ type, controllers }) => type === 'cgroup' && controllers.includes(controller),
-      )
+    const named = names.split(',')
+    for (const controller of CONTROLLERS.filter(name => named.includes(name))) {
+      const mount = mounts.v1[controller]
       if (mount !== undefined) v1[controller] = ownFolder(mount, path)
     }
   }
   return { ...(v2 !== undefined && { v2 }), v1 }
+}
+
+/** The first mount of v2, and of each controller's hierarchy. */
+function mountsOf(mountinfo: string) {
+  const v1: Partial<Record<Controller, Mount>> = {}
+  let v2: Mount | undefined
+  for (const mount of parseMounts(mountinfo)) {
+    if (mount.type === 'cgroup2') v2 ??= mount
+    else for (const name of CONTROLLERS) if (mount.controllers.includes(name)) v1[name] ??= mount
+  }
+  return { v1, v2 }
 }
 
 function parseMounts(mountinfo: string): Mount[] {

@@ -5,12 +5,12 @@
 import { wrongType, wrongValue } from '../../../kernel/errors.js'
 import { keyError } from '../errors.js'
 import { type Credential, type CredentialType, credentialType, type Protocol } from './credential-type.js'
-import { checkLimits, type HelperOptions } from './run-helper.js'
+import { checkLimits, checkProgram, type HelperOptions } from './run-helper.js'
 
 export interface DockerCredentialOptions extends HelperOptions {
   /** The name of the key type. Default `'docker'`. */
   readonly name?: string
-  /** As in docker's `credsStore`: `'pass'` is `docker-credential-pass`. Or the path of a program. */
+  /** As in docker's `credsStore`: `'pass'` is `docker-credential-pass`. Or the absolute path of a program. */
   readonly helper: string
 }
 
@@ -24,7 +24,9 @@ export function dockerCredentialType(options: DockerCredentialOptions): Credenti
   const { name = 'docker', helper } = options
   if (typeof helper !== 'string') throw wrongType('options.helper', 'of type string', helper)
   if (!/^[\w./+-]+$/.test(helper)) throw wrongValue('options.helper', 'must be the name or path of a program')
-  const program = helper.includes('/') ? helper : `docker-credential-${helper}`
+  const program = helper.includes('/')
+    ? checkProgram(helper, 'options.helper')
+    : `docker-credential-${helper}`
   const protocol: Protocol = {
     name,
     vet: server => {
@@ -35,7 +37,7 @@ export function dockerCredentialType(options: DockerCredentialOptions): Credenti
     },
     command: action => ({ name: program, words: [program, action] }),
     question: server => server,
-    answer,
+    answer: parseDockerAnswer,
     verdict: (action, server, { username, secret }) =>
       Buffer.from(
         action === 'erase'
@@ -50,7 +52,8 @@ export function dockerCredentialType(options: DockerCredentialOptions): Credenti
   return credentialType(protocol, limits)
 }
 
-function answer(stdout: Buffer): Credential | undefined {
+/** @internal */
+export function parseDockerAnswer(stdout: Buffer): Credential | undefined {
   const credential = parse(stdout)
   if (typeof credential !== 'object' || credential === null) return undefined
   const { Username, Secret } = credential as { readonly Username?: unknown; readonly Secret?: unknown }

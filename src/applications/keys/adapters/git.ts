@@ -14,6 +14,7 @@ import {
 import {
   checkCommand,
   checkLimits,
+  checkProgram,
   type HelperCommand,
   type HelperOptions,
   wholeSeconds,
@@ -50,7 +51,7 @@ export function gitCredentialType(options: GitCredentialOptions = {}): Credentia
     vet: description => void write(fields(description)),
     command: commandOf(helper),
     question: description => write(fields(description)),
-    answer,
+    answer: parseGitAnswer,
     verdict: (_, description, { username, secret }) =>
       write({
         ...fields(description),
@@ -77,6 +78,7 @@ function commandOf(helper: string | readonly string[] | undefined): Protocol['co
     return action => shell("the helper's line of shell", `${helper.slice(1)} ${action}`)
   const line = helper.startsWith('/') ? helper : `git credential-${helper}`
   const [name = ''] = helper.split(/\s/)
+  checkProgram(name, 'options.helper')
   return action => shell(helper.startsWith('/') ? name : `git credential-${name}`, `${line} ${action}`)
 }
 
@@ -122,7 +124,8 @@ const CARRIAGE_RETURN = 0x0d
 const NO_VALUE = [LINE_FEED, CARRIAGE_RETURN, 0x00]
 const EQUALS = 0x3d
 
-function answer(stdout: Buffer): Credential | undefined {
+/** @internal */
+export function parseGitAnswer(stdout: Buffer): Credential | undefined {
   const fields = read(stdout)
   const password = fields.get('password')
   const text = (name: string) => fields.get(name)?.toString('utf8')

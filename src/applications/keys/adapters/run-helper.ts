@@ -2,7 +2,8 @@
  * Runs a program that knows secrets. They come and go on its standard input and output; what it said reaches no error.
  */
 
-import { wrongType } from '../../../kernel/errors.js'
+import { wrongType, wrongValue } from '../../../kernel/errors.js'
+import { isFromRoot } from '../../../kernel/helper-programs.js'
 import type { Kernel } from '../../../kernel/kernel.js'
 import { errnoName } from '../../../libc/errno.js'
 import * as checked from '../arguments.js'
@@ -67,11 +68,24 @@ export function wholeSeconds(left: number): number | undefined {
   return whole > 0 ? whole : undefined
 }
 
+/**
+ * A name is looked for in PATH, as git and docker do. A path is from the root: a relative one would be of whatever folder
+ * the service is in.
+ */
+export function checkProgram(program: string, name: string): string {
+  if (!program.includes('/') || isFromRoot(program)) return program
+  throw wrongValue(
+    name,
+    'must give the program by its absolute path, or by a name that is looked for in PATH',
+  )
+}
+
 /** The words of a command. */
 export function checkCommand(command: unknown, name: string): readonly string[] {
   if (!Array.isArray(command) || command.length === 0 || command.some(word => typeof word !== 'string')) {
     throw wrongType(name, 'a list of strings, the program first', typeof command)
   }
+  checkProgram(command[0], name)
   return command
 }
 

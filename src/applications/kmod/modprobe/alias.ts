@@ -20,13 +20,43 @@ export function normalAlias(text: string): string | undefined {
   return text.replace(/\[[^\]]*\]|-/g, part => (part === '-' ? '_' : part))
 }
 
+const SPECIAL = /[*?[\\]/
+
 const ANY_NUMBER = Symbol('*')
 /** What one character is held against, or any number of any. */
 type Element = typeof ANY_NUMBER | ((character: string) => boolean)
 
 /** Whether a name is meant by an alias. */
-export function matchesAlias(pattern: string, name: string): boolean {
-  const elements = parse(pattern)
+export const matchesAlias = (pattern: string, name: string): boolean => matches(parse(pattern), name)
+
+interface Alias {
+  readonly pattern: string
+  readonly module: string
+}
+
+/** Aliases that many names are looked up among: those without special characters are not gone through for each. */
+export class AliasTable {
+  readonly #exact = new Map<string, number[]>()
+  readonly #patterns: { readonly place: number; readonly elements: readonly Element[] }[] = []
+  readonly #modules: readonly string[]
+
+  constructor(aliases: readonly Alias[]) {
+    this.#modules = aliases.map(({ module }) => module)
+    for (const [place, { pattern }] of aliases.entries()) {
+      if (SPECIAL.test(pattern)) this.#patterns.push({ place, elements: parse(pattern) })
+      else if (!this.#exact.get(pattern)?.push(place)) this.#exact.set(pattern, [place])
+    }
+  }
+
+  /** The modules that a name stands for, in the order of the aliases. */
+  modulesOf(name: string): string[] {
+    const places = [...(this.#exact.get(name) ?? [])]
+    for (const { place, elements } of this.#patterns) if (matches(elements, name)) places.push(place)
+    return places.sort((one, other) => one - other).map(place => this.#modules[place] ?? '')
+  }
+}
+
+function matches(elements: readonly Element[], name: string): boolean {
   let element = 0
   let here = 0
   let star = -1
@@ -52,9 +82,12 @@ export function matchesAlias(pattern: string, name: string): boolean {
 function parse(pattern: string): Element[] {
   const elements: Element[] = []
   let at = 0
+  // Where one bracket is closed by nothing, none behind it is: each would be read to the pattern's end for nothing.
+  let closed = true
   while (at < pattern.length) {
     const character = pattern.charAt(at)
-    const set = character === '[' ? parseSet(pattern, at) : undefined
+    const set: CharacterSet | undefined = character === '[' && closed ? parseSet(pattern, at) : undefined
+    closed &&= character !== '[' || set !== undefined
     at = set?.end ?? at + 1
     if (set !== undefined) elements.push(set.has)
     else if (character === '*') elements.push(ANY_NUMBER)

@@ -91,14 +91,19 @@ function* logicalLines(text: string): Generator<{ readonly number: number; reado
   const lines = text.split(/\r?\n/)
   for (let at = 0; at < lines.length; at += 1) {
     const number = at + 1
-    let line = lines[at] ?? ''
-    while (line.endsWith('\\') && at + 1 < lines.length) {
-      at += 1
-      line = line.slice(0, -1) + (lines[at] ?? '')
-    }
-    const trimmed = line.trim()
+    // Put together once: to cut the end off what has been put together so far would copy it for each line.
+    const parts: string[] = []
+    for (; lines[at]?.endsWith('\\') && at + 1 < lines.length; at += 1)
+      parts.push(lines[at]?.slice(0, -1) ?? '')
+    const trimmed = [...parts, lines[at] ?? ''].join('').trim()
     if (trimmed !== '' && !trimmed.startsWith('#')) yield { number, line: trimmed }
   }
+}
+
+function add<Key, Value>(lists: Map<Key, Value[]>, key: Key, value: Value): void {
+  const list = lists.get(key)
+  if (list === undefined) lists.set(key, [value])
+  else list.push(value)
 }
 
 /** @returns what is wrong with it */
@@ -119,7 +124,7 @@ function parseLine(line: string, config: ModprobeConfig): string | undefined {
     }
     case 'options':
       if (tail === undefined) return "'options' takes the name of a module and its parameters"
-      config.options.set(name, [...(config.options.get(name) ?? []), tail])
+      add(config.options, name, tail)
       return undefined
     case 'blacklist':
       if (first === undefined || rest.length > 0) return "'blacklist' takes the name of a module"

@@ -46,7 +46,7 @@ export function depmod(directory: string): DepmodResult {
   }
   const known = new Map<string, readonly Found[]>()
   const lines = [...modules.values()].map(module => {
-    const needs = needed(module, modules, directory, warnings, known, [])
+    const needs = needed(module, modules, directory, warnings, known, new Set())
     return `${module.path}:${needs.map(need => ` ${need.path}`).join('')}\n`
   })
   const each = (line: (module: Found) => readonly string[]) => [...modules.values()].flatMap(line).join('')
@@ -126,30 +126,30 @@ function needed(
   directory: string,
   warnings: string[],
   known: Map<string, readonly Found[]>,
-  above: readonly string[],
+  above: Set<string>,
 ): readonly Found[] {
   const before = known.get(module.name)
   if (before !== undefined) return before
-  if (above.includes(module.name)) {
-    const cycle = [...above.slice(above.indexOf(module.name)), module.name].join(' -> ')
+  if (above.has(module.name)) {
+    const names = [...above]
+    const cycle = [...names.slice(names.indexOf(module.name)), module.name].join(' -> ')
     throw new SystemError('ELOOP', `modules need each other: ${cycle}`, { path: directory })
   }
   const order = new Set<Found>()
+  above.add(module.name)
   for (const name of module.depends) {
     const need = modules.get(name)
     if (need === undefined) {
       warnings.push(`${join(directory, module.path)} depends on ${name}, which is not there`)
       continue
     }
-    for (const other of [
-      need,
-      ...needed(need, modules, directory, warnings, known, [...above, module.name]),
-    ]) {
+    for (const other of [need, ...needed(need, modules, directory, warnings, known, above)]) {
       // Whoever comes again is needed by more, and is to be loaded earlier.
       order.delete(other)
       order.add(other)
     }
   }
+  above.delete(module.name)
   known.set(module.name, [...order])
   return [...order]
 }

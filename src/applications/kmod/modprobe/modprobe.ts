@@ -3,9 +3,9 @@
  */
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { SystemError } from '../../../kernel/errors.js'
+import { isSystemError, SystemError } from '../../../kernel/errors.js'
 import { sameName } from '../parameters.js'
-import { matchesAlias } from './alias.js'
+import { AliasTable } from './alias.js'
 import { emptyConfig, type ModprobeConfig, type SoftDependency } from './config.js'
 import type { IndexedModule, ModuleIndex } from './module-index.js'
 import { type RunCommand, runByShell } from './run-command.js'
@@ -46,6 +46,10 @@ export interface ModprobeOptions {
   readonly wait?: number
 }
 
+/** The longest name that kmod looks up, and the longest argument that a program can have (MAX_ARG_STRLEN), in bytes. */
+const LONGEST_NAME = 4_095
+const LONGEST_COMMAND = 128 * 1024 - 1
+const OPTIONS_VARIABLE = '$CMDLINE_OPTS'
 const RETRY_FIRST = 10
 const RETRY_MOST = 1_000
 
@@ -62,11 +66,15 @@ export class Modprobe {
   readonly #calls: ModuleSystemCalls
   readonly #options: ModprobeOptions
   readonly #config: ModprobeConfig
+  readonly #configured: AliasTable
+  readonly #indexed: readonly AliasTable[]
 
   constructor(calls: ModuleSystemCalls, options: ModprobeOptions) {
     this.#calls = calls
     this.#options = options
     this.#config = options.config ?? emptyConfig()
+    this.#configured = new AliasTable(this.#config.aliases)
+    this.#indexed = options.indexes.map(({ aliases }) => new AliasTable(aliases))
   }
 
   /**
@@ -81,7 +89,12 @@ export class Modprobe {
   /** What `load` would do, in its order. */
   plan(name: string, params = ''): Step[] {
     const steps: Step[] = []
-    for (const module of this.#find(name)) this.#add(module, name, params, steps, new Set(), false)
+    try {
+      for (const module of this.#find(name)) this.#add(module, name, params, steps, new Set(), false)
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error
+      throw new SystemError('ELOOP', `what module ${name} needs is nested too deeply`)
+    }
     return steps
   }
 
@@ -112,17 +125,18 @@ export class Modprobe {
   /** The modules that a name stands for. */
   #find(given: string): IndexedModule[] {
     const name = sameName(given)
-    const byAlias = (aliases: readonly { readonly pattern: string; readonly module: string }[]) =>
-      aliases.filter(({ pattern }) => matchesAlias(pattern, name)).map(({ module }) => sameName(module))
-    const configured = byAlias(this.#config.aliases)
+    if (Buffer.byteLength(name) > LONGEST_NAME) {
+      throw new SystemError(
+        'ENAMETOOLONG',
+        `the name of a module or an alias has at most ${LONGEST_NAME} bytes`,
+      )
+    }
+    const byAlias = (aliases: AliasTable) => aliases.modulesOf(name).map(sameName)
+    const configured = byAlias(this.#configured)
     const direct = configured.length > 0 ? undefined : this.#module(name)
     const { indexes, useBlacklist } = this.#options
     const names =
-      direct !== undefined
-        ? [name]
-        : configured.length > 0
-          ? configured
-          : indexes.flatMap(index => byAlias(index.aliases))
+      direct !== undefined ? [name] : configured.length > 0 ? configured : this.#indexed.flatMap(byAlias)
     const found = [...new Set(names)].flatMap(each => this.#module(each) ?? [])
     if (found.length === 0) {
       const places = indexes.map(index => index.directory).join(', ') || 'what comes with khelper'
@@ -178,7 +192,8 @@ export class Modprobe {
     let found: IndexedModule[]
     try {
       found = this.#find(name)
-    } catch {
+    } catch (error) {
+      if (!isSystemError(error)) throw error
       // It can do without.
       return
     }
@@ -219,8 +234,15 @@ export class Modprobe {
 
   /** The operator's own command, which is written for a shell. */
   async #run(directive: 'install' | 'remove', name: string, command: string, params: string): Promise<void> {
-    // A function, because a replacement that is text has characters of its own.
-    const line = command.replaceAll('$CMDLINE_OPTS', () => params)
+    const parts = command.split(OPTIONS_VARIABLE)
+    // Each of the two may be short, and what they make too long for the memory.
+    if (command.length + (parts.length - 1) * params.length > LONGEST_COMMAND) {
+      throw new SystemError(
+        'E2BIG',
+        `the ${directive} command for module ${name} is longer than a program can be given`,
+      )
+    }
+    const line = parts.join(params)
     this.#options.told?.(`${directive} ${line}`)
     if (this.#options.dryRun) return
     const { underWay = [], runCommand = runByShell } = this.#options

@@ -5,8 +5,8 @@ import {
   type Expression,
   type Identifier,
   type Node,
+  Parser,
   type Pattern,
-  parse,
   type VariableDeclaration,
 } from 'acorn'
 import { isSystemError, SystemError } from '../../../kernel/errors.js'
@@ -96,9 +96,51 @@ export function readModuleSyntax(path: string): string | undefined {
   }
 }
 
+/** A scope's names: acorn looks for each new one among all those before it. */
+class Names extends Array<string> {
+  readonly #known = new Set<string>()
+
+  override push(...names: string[]): number {
+    for (const name of names) this.#known.add(name)
+    return super.push(...names)
+  }
+
+  override indexOf(name: string): number {
+    return this.#known.has(name) ? 0 : -1
+  }
+}
+
+interface Scope {
+  var: string[]
+  lexical: string[]
+  functions: string[]
+}
+
+/** What acorn's types keep to itself, and may have changed with its next version: then it is as slow as it was. */
+interface Scopes {
+  readonly scopeStack?: readonly Scope[]
+  enterScope(flags: number): void
+}
+
+const ScopedParser = Parser as unknown as Pick<typeof Parser, 'parse'> & (new () => Scopes)
+
+class ModuleParser extends ScopedParser {
+  override enterScope(flags: number): void {
+    super.enterScope(flags)
+    const scope = this.scopeStack?.at(-1)
+    if (scope !== undefined)
+      Object.assign(scope, { var: new Names(), lexical: new Names(), functions: new Names() })
+  }
+}
+
 function parseText(text: string, path: string) {
   try {
-    return parse(text, { ecmaVersion: 'latest', sourceType: 'module', locations: true, allowHashBang: true })
+    return ModuleParser.parse(text, {
+      ecmaVersion: 'latest',
+      sourceType: 'module',
+      locations: true,
+      allowHashBang: true,
+    })
   } catch (error) {
     const { loc, message } = error as Error & { readonly loc?: { readonly line: number } }
     throw new SystemError('ENOEXEC', `not an ES module: ${path}:${loc?.line ?? 1}: ${message}`, {

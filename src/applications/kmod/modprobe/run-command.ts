@@ -49,7 +49,7 @@ export const runByShell: RunCommand = command =>
   })
 
 /**
- * As a helper of the kernel, like the one that runs it: with its environment, and without output.
+ * As a helper of the kernel, like the one that runs it: with its environment, in the root folder, and without output.
  * @param attached gives the kernel for the time of one command
  * @param envp the environment of the helper that is asked to run it
  */
@@ -58,7 +58,8 @@ export const runAsHelper =
   async command => {
     await using kernel = await attached()
     const variables = Object.entries(variablesOf(command)).map(([name, value]) => `${name}=${value}`)
-    const argv = [SHELL, '-c', command.line]
+    // Linux starts modprobe, and so its commands, in the root folder: `./x` is none of wherever the service is.
+    const argv = [SHELL, '-c', `cd /\n${command.line}`]
     const retval = await kernel.callUsermodehelper(SHELL, argv, [...envp, ...variables], UMH_WAIT_PROC)
     if (retval === 0) return undefined
     if (retval < 0) return errnoName(retval)

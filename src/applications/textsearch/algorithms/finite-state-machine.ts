@@ -8,9 +8,10 @@
  *     take no more than they must, and the match is complete.
  *   - A match whose last token is SINGLE or PERHAPS must end with the text; if it does not, the search is over.
  */
-import { acceptedBytes, decodeTokens, TsFsmRecur } from './fsm-tokens.js'
+import { acceptedBytes, decodeTokens, type FsmToken, TsFsmRecur } from './fsm-tokens.js'
 
 const { SINGLE, PERHAPS, ANY, MULTI } = TsFsmRecur
+const BYTES = 256
 
 interface State {
   readonly recur: number
@@ -34,7 +35,8 @@ export interface FsmProgram {
 /** @throws PatternError */
 export function compileFsm(pattern: Uint8Array): FsmProgram {
   const tokens = decodeTokens(pattern)
-  const sets = tokens.map(acceptedBytes)
+  const sets = acceptedSets(tokens)
+  const stops = stopTables()
   const states = tokens.map(({ recur }, index): State => {
     const accepts = sets[index] as Uint8Array
     const next = sets[index + 1] ?? accepts
@@ -42,11 +44,34 @@ export function compileFsm(pattern: Uint8Array): FsmProgram {
       recur,
       accepts,
       next,
-      stops: accepts.map((own, byte) => (own === 0 ? 1 : (next[byte] as number))),
+      stops: stops(accepts, next),
       openEnded: index === tokens.length - 1 && (recur === ANY || recur === MULTI),
     }
   })
   return { bytes: pattern, states, anchored: tokens[0]?.recur !== TsFsmRecur.HEAD_IGNORE }
+}
+
+/** What each token matches; tokens that are the same share it, so that a long pattern takes no long time. */
+function acceptedSets(tokens: readonly Required<FsmToken>[]): Uint8Array[] {
+  const known = new Map<number, Uint8Array>()
+  return tokens.map(token => {
+    const key = token.type * BYTES + token.value
+    const set = known.get(key) ?? acceptedBytes(token)
+    known.set(key, set)
+    return set
+  })
+}
+
+/** The same for the bytes that end a run of one token's in front of the next one's. */
+function stopTables(): (accepts: Uint8Array, next: Uint8Array) => Uint8Array {
+  const known = new Map<Uint8Array, Map<Uint8Array, Uint8Array>>()
+  return (accepts, next) => {
+    const after = known.get(accepts) ?? new Map<Uint8Array, Uint8Array>()
+    known.set(accepts, after)
+    const stops = after.get(next) ?? accepts.map((own, byte) => (own === 0 ? 1 : (next[byte] as number)))
+    after.set(next, stops)
+    return stops
+  }
 }
 
 /** `scan` has used up its block. */
