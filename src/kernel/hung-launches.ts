@@ -18,6 +18,8 @@ import { hasPendingSignal } from './pending-signal.js'
 
 /** An exec takes a millisecond; one that takes so long although its helper is to be ended hangs. */
 const HUNG_MS = 100
+/** Between two looks at whether a launch is over. */
+const LOOK_MS = 5
 const SIGKILL = 9
 
 interface Suspect {
@@ -45,20 +47,50 @@ export class HungLaunches {
       const suspect = this.#suspects[index]
       if (taken === undefined) this.#suspects[index] = undefined
       else if (suspect?.taken !== taken) this.#suspects[index] = { taken, since: performance.now() }
-      else if (performance.now() - suspect.since > HUNG_MS) this.#end(this.#libc, row, taken)
+      else if (performance.now() - suspect.since > HUNG_MS)
+        this.#end(this.#libc, row, taken, () => this.#launchToEnd(row))
     }
+  }
+
+  /**
+   * The process is going, which ends only when every thread does: launches under way have the time of one that hangs, and
+   * those that do are ended.
+   */
+  exit(): void {
+    if (this.#libc === undefined) return
+    const { words } = this.#memory
+    const deadline = performance.now() + HUNG_MS
+    for (let index = 0; index < this.#memory.size.khelpers; index += 1) {
+      const row = this.#memory.khelper(index as KhelperIndex)
+      const launch = this.#launch(row)
+      while (launch !== undefined && this.#launch(row) === launch) {
+        const left = deadline - performance.now()
+        if (left <= 0) {
+          this.#end(this.#libc, row, launch, () => this.#launch(row))
+          break
+        }
+        // Changes with the launch's end, and nobody notifies: a short sleep.
+        Atomics.wait(words, row + Khelper.TAKEN, launch, Math.min(left, LOOK_MS))
+      }
+    }
+  }
+
+  /** @returns the khelper's TAKEN, if it is at a launch */
+  #launch(row: number): number | undefined {
+    const { words } = this.#memory
+    const taken = Atomics.load(words, row + Khelper.TAKEN)
+    const starting = Atomics.load(words, row + Khelper.STARTING) !== 0
+    return starting && Atomics.load(words, row + Khelper.CURRENT) > 0 ? taken : undefined
   }
 
   /** @returns the khelper's TAKEN, if it is at a launch that is to be ended */
   #launchToEnd(row: number): number | undefined {
-    const { words } = this.#memory
-    const taken = Atomics.load(words, row + Khelper.TAKEN)
-    const current = Atomics.load(words, row + Khelper.CURRENT)
-    if (current <= 0 || Atomics.load(words, row + Khelper.STARTING) === 0) return undefined
-    return hasPendingSignal(this.#memory, (current - 1) as SlotIndex) ? taken : undefined
+    const taken = this.#launch(row)
+    const slot = (Atomics.load(this.#memory.words, row + Khelper.CURRENT) - 1) as SlotIndex
+    return taken !== undefined && slot >= 0 && hasPendingSignal(this.#memory, slot) ? taken : undefined
   }
 
-  #end(libc: Libc, row: number, taken: number): void {
+  #end(libc: Libc, row: number, taken: number, launch: () => number | undefined): void {
     const { words } = this.#memory
     const started = this.#startedPids()
     for (const pid of childrenOf(words[row + Khelper.THREAD_ID] ?? 0)) {
@@ -66,7 +98,7 @@ export class HungLaunches {
       const pidfd = libc.pidfdOpen(pid)
       if (pidfd < 0) continue
       // Looked at behind the opening: the khelper is still at that launch, so this is its child and no later one.
-      if (this.#launchToEnd(row) === taken) libc.pidfdSendSignal(asFd(pidfd), SIGKILL)
+      if (launch() === taken) libc.pidfdSendSignal(asFd(pidfd), SIGKILL)
       libc.close(asFd(pidfd))
     }
   }

@@ -660,7 +660,6 @@ class BootedHome implements Home {
   readonly #supervisor: Supervisor
   readonly #scratch: string | undefined
   readonly #deadOwners: DeadOwners
-  readonly #hungLaunches: HungLaunches
   #shared = false
 
   constructor(memory: Memory, libc: Libc | undefined, supervisor: Supervisor, scratch: string | undefined) {
@@ -669,7 +668,6 @@ class BootedHome implements Home {
     this.#supervisor = supervisor
     this.#scratch = scratch
     this.#deadOwners = new DeadOwners(memory, libc)
-    this.#hungLaunches = new HungLaunches(memory, libc)
     booted.add(supervisor)
     if (scratch !== undefined) scratches.add(scratch)
   }
@@ -689,7 +687,6 @@ class BootedHome implements Home {
   watch(): void {
     wakeStanding(this.#memory)
     this.#supervisor.watch()
-    this.#hungLaunches.look()
     if (this.#shared) this.#deadOwners.look()
   }
 

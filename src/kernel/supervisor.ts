@@ -13,6 +13,7 @@ import { Doorbell } from '../atomics-sync/index.js'
 import { asFd, errno, type Libc, waitStatusOf } from '../libc/index.js'
 import type { Completer } from './complete.js'
 import { ONE } from './event-counter.js'
+import { HungLaunches } from './hung-launches.js'
 import {
   Control,
   Khelper,
@@ -150,6 +151,7 @@ export class Supervisor {
   readonly #options: SupervisorOptions
   readonly #threads: (Thread | undefined)[] = []
   readonly #reaperDoorbell: Doorbell
+  readonly #hungLaunches: HungLaunches
   readonly #ready: Promise<unknown>
   #reaper: Worker | undefined
   #reaperWanted = false
@@ -178,6 +180,7 @@ export class Supervisor {
     this.#completer = completer
     this.#libc = libc
     this.#options = options
+    this.#hungLaunches = new HungLaunches(memory, libc)
     this.#reaperDoorbell = new Doorbell(
       memory.buffer,
       memory.byteOffset(memory.control(Control.REAPER_DOORBELL)),
@@ -297,6 +300,7 @@ export class Supervisor {
   /** To be called now and then while calls are in flight; may be called while this thread is blocked. */
   watch(): void {
     this.#deliverSignals()
+    this.#hungLaunches.look()
     if (this.#importing.length > 0) this.#endImporting()
     const now = performance.now()
     if (now - this.#looked < LOOK_MS || this.#stopped) return
@@ -360,6 +364,7 @@ export class Supervisor {
     const { words } = this.#memory
     Atomics.store(words, this.#memory.control(Control.RUN_STATE), RunState.EXITING)
     this.#wakeAll()
+    this.#hungLaunches.exit()
     const loading = this.#memory.control(Control.LOADING)
     const deadline = performance.now() + LOADING_MS
     for (let threads = Atomics.load(words, loading); threads > 0; threads = Atomics.load(words, loading)) {
@@ -583,6 +588,8 @@ export class Supervisor {
       const current = Atomics.load(words, this.#memory.khelper(index as KhelperIndex) + Khelper.CURRENT)
       if (current <= 0) continue
       const slot = (current - 1) as SlotIndex
+      // A program's is its khelper's to send.
+      if (!isInThread(this.#memory, slot)) continue
       const signal = Atomics.exchange(words, this.#memory.slot(slot) + Slot.KILL_REQUEST, 0)
       if (signal !== 0) this.signalInThread(slot, signal)
     }
