@@ -114,6 +114,11 @@ export class InThreadHelpers {
     return running
   }
 
+  /** This thread is about to sleep: keeps nothing of the calls that it has run. */
+  forget(): void {
+    this.#payload.forget()
+  }
+
   /** The URL of the one that ran last. */
   get last(): string | undefined {
     return this.#last?.url

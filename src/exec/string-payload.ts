@@ -24,6 +24,12 @@ export class StringPayloadReader {
     })
   }
 
+  /** Lets go of what this thread keeps of calls. */
+  forget(): void {
+    this.#cursor.forget()
+    this.#environments.forget()
+  }
+
   /** Everything that a program's launch needs. */
   read(slot: SlotIndex): StringPayload {
     const { words } = this.#memory

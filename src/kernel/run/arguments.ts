@@ -9,6 +9,7 @@ import { UMH_WAIT_PROC, type WaitMode } from '../constants.js'
 import { outOfRange, wrongType, wrongValue } from '../errors.js'
 import { Keyring } from '../keyring.js'
 import { SlotFlag } from '../memory.js'
+import { checkRedact, redacted, secretsOf } from '../redaction.js'
 import { checkWait, envpStrings } from '../umh.js'
 import { checkCredentials } from './credentials.js'
 import { type Wrapped, withRlimits } from './rlimits.js'
@@ -44,6 +45,8 @@ export interface RunArguments {
   readonly wait: WaitMode
   readonly settings: LaunchSettings | undefined
   readonly keys: Keyring | undefined
+  /** What an error must not show. */
+  readonly secrets: readonly string[]
 }
 
 /** @throws TypeError, RangeError with a Node-style code for anything that cannot be */
@@ -67,9 +70,13 @@ export function checkArguments(
   const { stdout, stderr } = checkOutputs(options, inThread, (wait & UMH_WAIT_PROC) !== 0)
   const foreground = stdin === 'inherit' && isatty(0)
   const cwd = checkCwd(options.cwd)
+  const keys = checkKeys(options.keys, inThread)
+  const secrets = secretsOf(checkRedact(options.redact), keys, [path, argv0, ...args, cwd ?? ''])
   const search = inThread || path.includes('/') ? undefined : searchPath(envp)
   const limited =
-    options.rlimits === undefined ? undefined : checkRlimits(options, path, args, search, cwd, inThread)
+    options.rlimits === undefined
+      ? undefined
+      : redacting(secrets, () => checkRlimits(options, path, args, search, cwd, inThread))
   return {
     path: limited?.path ?? path,
     argv: limited?.argv ?? [argv0, ...args],
@@ -104,7 +111,23 @@ export function checkArguments(
     reject: checkBoolean(options.reject, 'options.reject', true),
     wait,
     settings: checkSettings(options, inThread),
-    keys: checkKeys(options.keys, inThread),
+    keys,
+    secrets,
+  }
+}
+
+/** What cannot be started is told at the door, too. */
+function redacting<Result>(secrets: readonly string[], act: () => Result): Result {
+  try {
+    return act()
+  } catch (error) {
+    if (secrets.length === 0 || !(error instanceof Error)) throw error
+    const { path } = error as NodeJS.ErrnoException
+    const stack = error.stack ?? ''
+    error.message = redacted(error.message, secrets)
+    error.stack = redacted(stack, secrets)
+    if (path !== undefined) Object.assign(error, { path: redacted(path, secrets) })
+    throw error
   }
 }
 
