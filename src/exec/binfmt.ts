@@ -25,8 +25,8 @@ export interface Handlers {
   readonly lastInThread: string | undefined
   /** This thread is not what it was, and is to take no other call. */
   readonly spent: boolean
-  /** This thread is about to sleep: overwrites what it keeps of calls. */
-  forget(): void
+  /** This thread is about to sleep: it overwrites what it keeps of calls. */
+  rest(): void
   /** Frees what the handlers hold; this thread executes nothing more. */
   close(): void
 }
@@ -71,9 +71,9 @@ export function binfmt(
     get spent() {
       return inThread.spent || posix?.spent === true
     },
-    forget() {
-      inThread.forget()
-      posix?.forget()
+    rest() {
+      inThread.rest()
+      posix?.rest()
     },
     close() {
       inThread.close()

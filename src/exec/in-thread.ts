@@ -114,9 +114,9 @@ export class InThreadHelpers {
     return running
   }
 
-  /** This thread is about to sleep: keeps nothing of the calls that it has run. */
-  forget(): void {
-    this.#payload.forget()
+  /** This thread is about to sleep. */
+  rest(): void {
+    this.#payload.rest()
   }
 
   /** The URL of the one that ran last. */

@@ -164,6 +164,18 @@ export class InternedCache<Made> {
     return made
   }
 
+  /** Lets go of lists that have been freed. */
+  forgetFreed(): void {
+    const { words } = this.#memory
+    for (const [id, known] of this.#made.entries()) {
+      if (known === undefined) continue
+      const row = this.#memory.internedRow(id)
+      if (words[row + Interned.LIVE] === 1 && words[row + Interned.GENERATION] === known.generation) continue
+      this.#drop(known.made)
+      this.#made[id] = undefined
+    }
+  }
+
   /** Keeps nothing: whoever is about to sleep does not hear of lists that are freed meanwhile. */
   forget(): void {
     if (this.#made.length === 0) return

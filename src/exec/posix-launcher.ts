@@ -124,7 +124,7 @@ export class PosixLauncher {
   }
 
   /** This thread is about to sleep: keeps nothing of the calls that it has launched. */
-  forget(): void {
+  rest(): void {
     this.#payload.forget()
   }
 

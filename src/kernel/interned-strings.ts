@@ -28,6 +28,8 @@ interface Entry {
   references: number
   /** It is among those to be wiped, unless somebody uses it again before. */
   idle: boolean
+  /** The next of those. */
+  nextIdle: Entry | undefined
 }
 
 export class InternedStrings {
@@ -38,7 +40,9 @@ export class InternedStrings {
   /** Those that do not. */
   readonly #passing = new Map<string, Entry>()
   readonly #byId: (Entry | undefined)[] = []
-  readonly #idle: Entry[] = []
+  /** The latest of those that no call uses: a list through them, which costs nothing to fill and empty for each call. */
+  #idle: Entry | undefined
+  #idleCount = 0
   /** The latest first. */
   #recent: Entry[] = []
   /** The latest that is a single string. */
@@ -110,26 +114,27 @@ export class InternedStrings {
       if (this.#kept.size > KEPT) this.#evict()
     } else if (entry.references === 0 && !entry.idle) {
       entry.idle = true
-      this.#idle.push(entry)
-      if (this.#idle.length > IDLE) this.forget()
+      entry.nextIdle = this.#idle
+      this.#idle = entry
+      this.#idleCount += 1
+      if (this.#idleCount > IDLE) this.forget()
     }
   }
 
   /** Whether there is something to forget. */
   get hasIdle(): boolean {
-    return this.#idle.length > 0
+    return this.#idle !== undefined
   }
 
   /** Wipes the environments that no call uses. */
   forget(): void {
-    const idle = this.#idle
-    for (let index = 0; index < idle.length; index += 1) {
-      const entry = idle[index]
-      if (entry === undefined) continue
+    for (let entry = this.#idle; entry !== undefined; entry = this.#idle) {
+      this.#idle = entry.nextIdle
+      entry.nextIdle = undefined
       entry.idle = false
       if (entry.references === 0) this.#free(entry)
     }
-    idle.length = 0
+    this.#idleCount = 0
   }
 
   /** Lets go of every list that no call uses. */
@@ -183,7 +188,8 @@ export class InternedStrings {
     words[row + Interned.PAGE] = page
     words[row + Interned.OWNER] = this.#owner
     words[row + Interned.LIVE] = 1
-    const entry = { key, content: [...strings], id, kept, references: 0, idle: false }
+    const content = [...strings]
+    const entry: Entry = { key, content, id, kept, references: 0, idle: false, nextIdle: undefined }
     this.#listOf(kept).set(key, entry)
     this.#byId[id] = entry
     return entry

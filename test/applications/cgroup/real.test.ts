@@ -9,7 +9,7 @@ import fc from 'fast-check'
 import { Cgroups } from '../../../src/applications/cgroup/cgroups.js'
 import { cgroups } from '../../../src/applications/cgroup/index.js'
 import { ownName } from '../../../src/applications/cgroup/real/left-overs.js'
-import { boot, type Kernel } from '../../../src/index.js'
+import { boot, type Kernel, Keyring } from '../../../src/index.js'
 import { eventually, openFds } from '../../helpers/resources.js'
 import { temporary, write } from '../../helpers/temporary.js'
 import { machine } from './machine.js'
@@ -98,6 +98,23 @@ describe('real groups', { skip }, () => {
       message: 'Killed by SIGTERM: sh',
       argv: ['sh', '-c', 'kill $$'],
     })
+  })
+
+  test('errors keep to themselves what kernel.run’s do', async () => {
+    await using kernel = boot({ khelpers: 1 })
+    const group = cgroups(kernel).create('/x')
+    const secret = 'hunter2-correct-horse'
+    const redact = [secret]
+    const keys = new Keyring({ secret })
+    for (const options of [{ redact }, { keys }]) {
+      const exited = await group.run('sh', ['-c', 'exit 1', secret], options).catch(error => error)
+      assert.deepEqual(exited.argv, ['sh', '-c', 'exit 1', '[redacted]'])
+      const absent = await group.run(`/no/such/${secret}`, [], options).catch(error => error)
+      assert.equal(absent.path, '/no/such/[redacted]')
+      for (const error of [exited, absent]) {
+        assert.ok(!`${error.stack}${JSON.stringify(error)}`.includes(secret))
+      }
+    }
   })
 
   for (const [situation, file, code] of [
