@@ -185,11 +185,13 @@ async function work(): Promise<void> {
     } else if (quick && !idleKhelpers.somebodyElseLooks(khelper) && backoff.spin()) {
       // One thread that stays awake for the next call is enough.
     } else if (mustTurn()) {
+      handlers.rest()
       const rung = idleKhelpers.listen(khelper, ready)
       looking = rung !== null
       if (rung !== null) await rung
       else await turnOfEventLoop()
     } else {
+      handlers.rest()
       const woken = idleKhelpers.sleep(khelper, ready, retireAfter)
       if (woken === 'timed-out') break
       looking = woken === 'rung'

@@ -25,6 +25,8 @@ export interface Handlers {
   readonly lastInThread: string | undefined
   /** This thread is not what it was, and is to take no other call. */
   readonly spent: boolean
+  /** This thread is about to sleep: it overwrites what it keeps of calls. */
+  rest(): void
   /** Frees what the handlers hold; this thread executes nothing more. */
   close(): void
 }
@@ -68,6 +70,10 @@ export function binfmt(
     },
     get spent() {
       return inThread.spent
+    },
+    rest() {
+      inThread.rest()
+      posix?.rest()
     },
     close() {
       inThread.close()

@@ -88,6 +88,7 @@ export class ChildProcessLauncher {
   /** Starts a slot's program; its call is ended by the events that follow. */
   launch(slot: SlotIndex): void {
     const payload = this.#payload.read(slot)
+    this.#payload.forget()
     Atomics.add(this.#memory.words, this.#processes, 1)
     this.#start(slot, payload)
       .catch(error => {

@@ -114,6 +114,11 @@ export class InThreadHelpers {
     return running
   }
 
+  /** This thread is about to sleep. */
+  rest(): void {
+    this.#payload.rest()
+  }
+
   /** The URL of the one that ran last. */
   get last(): string | undefined {
     return this.#last?.url

@@ -85,13 +85,23 @@ export class NativePayloadReader {
     this.#argv = new PointerArray(library)
     this.#envp = new PointerArray(library)
     this.#shellArgv = new PointerArray(library)
-    this.#environments = new InternedCache(memory, (block, count) => {
-      const cursor = new PayloadCursor(memory)
-      cursor.openBytes(block)
-      const pointers = new PointerArray(library)
-      pointers.fill(cursor, library.addressOf(block), count)
-      return { block, pointers }
-    })
+    this.#environments = new InternedCache(
+      memory,
+      (block, count) => {
+        const cursor = new PayloadCursor(memory)
+        cursor.openBytes(block)
+        const pointers = new PointerArray(library)
+        pointers.fill(cursor, library.addressOf(block), count)
+        return { block, pointers }
+      },
+      ({ block }) => block.fill(0),
+    )
+  }
+
+  /** Overwrites what this thread keeps of calls: none is being launched. */
+  forget(): void {
+    this.#cursor.forget()
+    this.#environments.forget()
   }
 
   /** Opens a call and reads the strings that steer it. */

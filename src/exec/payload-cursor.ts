@@ -30,6 +30,8 @@ export class PayloadCursor {
   /** Where the payload begins. */
   #start = 0
   #gathered = Buffer.alloc(0)
+  /** Bytes of it that are some call's. */
+  #gatheredLength = 0
 
   constructor(memory: Memory) {
     this.#memory = memory
@@ -50,9 +52,16 @@ export class PayloadCursor {
     const length = words[row + Slot.LENGTH] ?? 0
     if (this.#gathered.byteLength < length) this.#gathered = Buffer.allocUnsafeSlow(length)
     readPages(this.#memory, page, length, this.#gathered)
+    this.#gatheredLength = Math.max(this.#gatheredLength, length)
     this.bytes = this.#gathered
     this.#start = 0
     this.#at = 0
+  }
+
+  /** Overwrites what this thread has gathered of calls that have ended. */
+  forget(): void {
+    if (this.#gatheredLength > 0) this.#gathered.fill(0, 0, this.#gatheredLength)
+    this.#gatheredLength = 0
   }
 
   openBytes(bytes: Buffer): void {
@@ -126,11 +135,18 @@ export class PayloadCursor {
 export class InternedCache<Made> {
   readonly #memory: Memory
   readonly #make: (block: Buffer, count: number) => Made
-  readonly #made: ({ readonly generation: number; readonly made: Made } | undefined)[] = []
+  readonly #drop: (made: Made) => void
+  #made: ({ readonly generation: number; readonly made: Made } | undefined)[] = []
 
-  constructor(memory: Memory, make: (block: Buffer, count: number) => Made) {
+  /** @param drop called with what is not kept any more */
+  constructor(
+    memory: Memory,
+    make: (block: Buffer, count: number) => Made,
+    drop: (made: Made) => void = () => {},
+  ) {
     this.#memory = memory
     this.#make = make
+    this.#drop = drop
   }
 
   get(id: number): Made {
@@ -139,11 +155,31 @@ export class InternedCache<Made> {
     const generation = words[row + Interned.GENERATION] ?? 0
     const known = this.#made[id]
     if (known?.generation === generation) return known.made
+    if (known !== undefined) this.#drop(known.made)
     const length = words[row + Interned.LENGTH] ?? 0
     const block = Buffer.allocUnsafeSlow(Math.max(1, length))
     readPages(this.#memory, words[row + Interned.PAGE] ?? 0, length, block)
     const made = this.#make(block, words[row + Interned.COUNT] ?? 0)
     this.#made[id] = { generation, made }
     return made
+  }
+
+  /** Lets go of lists that have been freed. */
+  forgetFreed(): void {
+    const { words } = this.#memory
+    for (const [id, known] of this.#made.entries()) {
+      if (known === undefined) continue
+      const row = this.#memory.internedRow(id)
+      if (words[row + Interned.LIVE] === 1 && words[row + Interned.GENERATION] === known.generation) continue
+      this.#drop(known.made)
+      this.#made[id] = undefined
+    }
+  }
+
+  /** Keeps nothing: whoever is about to sleep does not hear of lists that are freed meanwhile. */
+  forget(): void {
+    if (this.#made.length === 0) return
+    for (const known of this.#made) if (known !== undefined) this.#drop(known.made)
+    this.#made = []
   }
 }

@@ -136,6 +136,11 @@ export class PosixLauncher {
     this.#ignored.destroy()
   }
 
+  /** This thread is about to sleep: keeps nothing of the calls that it has launched. */
+  rest(): void {
+    this.#payload.forget()
+  }
+
   /** Starts a slot's program; ends the call, or leaves that to the wait_for_helper thread. */
   launch(slot: SlotIndex): void {
     const { words } = this.#memory

@@ -13,6 +13,7 @@ export class StringPayloadReader {
   readonly #memory: Memory
   readonly #cursor: PayloadCursor
   readonly #environments: InternedCache<readonly string[]>
+  #rested = false
 
   constructor(memory: Memory) {
     this.#memory = memory
@@ -22,6 +23,21 @@ export class StringPayloadReader {
       cursor.openBytes(block)
       return Object.freeze(cursor.strings(count))
     })
+  }
+
+  /**
+   * This thread is about to sleep: what it has gathered is overwritten. Environments, which are strings and cannot be,
+   * it looks through with the next call, before that is executed: one that calls still have is not made anew for each.
+   */
+  rest(): void {
+    this.#cursor.forget()
+    this.#rested = true
+  }
+
+  /** Lets go of what this thread keeps of calls. */
+  forget(): void {
+    this.#cursor.forget()
+    this.#environments.forget()
   }
 
   /** Everything that a program's launch needs. */
@@ -38,6 +54,10 @@ export class StringPayloadReader {
    * @returns its path, empty where it is interned
    */
   open(slot: SlotIndex): string {
+    if (this.#rested) {
+      this.#rested = false
+      this.#environments.forgetFreed()
+    }
     const flags = this.#memory.words[this.#memory.slot(slot) + Slot.FLAGS] ?? 0
     this.#cursor.openSlot(slot)
     return flags & SlotFlag.USED_ALL ? this.#cursor.steering(slot).path : ''

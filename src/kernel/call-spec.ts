@@ -13,7 +13,7 @@ import {
   SlotState,
   type Stdio,
 } from './memory.js'
-import { NO_ROOM, TOO_BIG, type Written, writeAscii, writePayload } from './payload.js'
+import { NO_ROOM, TOO_BIG, type Written, wipeInline, writeAscii, writePayload } from './payload.js'
 import type { TreeKill } from './process-tree.js'
 
 /** As whom a helper runs, and with what. */
@@ -201,6 +201,8 @@ function writeStrings(
       at = writeAscii(bytes, at, end, argv[index])
     }
     if (at !== NO_ROOM) return { length: at - start, page: 0 }
+    // How far it came is not known, and LENGTH will not say it.
+    wipeInline(memory, slot, INLINE_BYTES)
   }
   checkCall(spec)
   return writePayload(memory, payloadText(spec, withPath, withEnvironment), start, INLINE_BYTES)

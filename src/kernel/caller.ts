@@ -22,8 +22,8 @@ import {
   type SlotIndex,
   SlotState,
 } from './memory.js'
-import { freePages } from './payload.js'
-import { isInThread } from './workqueue.js'
+import { wipePayload } from './payload.js'
+import { cancelWork, isInThread } from './workqueue.js'
 
 /** Ended calls taken in one turn of the event loop. */
 const CALLS_PER_TURN = 1024
@@ -90,6 +90,8 @@ export class Caller {
   #rung = false
   /** Wake-ups since an end was found by looking. */
   #fruitless = 0
+  /** A turn of the event loop in which idle environments are forgotten is due, although nothing is looked for. */
+  #forgetting = false
   #timer: NodeJS.Timeout | undefined
   #closed = false
   #whenIdle: (() => void)[] = []
@@ -258,6 +260,21 @@ export class Caller {
     return false
   }
 
+  /**
+   * Withdraws a call that no khelper has taken up: it still ends, and its slot comes back, once a khelper finds it.
+   * Until then the slot keeps nothing of it: a khelper that finds it withdrawn reads of its strings only the path of
+   * an in-thread helper, which is interned.
+   * @returns whether it was pending
+   */
+  cancel(slot: SlotIndex): boolean {
+    // Wiped behind the compare-exchange: had a khelper won it, it would be reading.
+    if (!cancelWork(this.memory, slot)) return false
+    wipePayload(this.memory, slot)
+    this.#releaseEnvironment(slot)
+    this.#forgetSoon()
+    return true
+  }
+
   /** Gives a slot back; its call has ended, or was never queued. */
   release(slot: SlotIndex): void {
     const { words } = this.memory
@@ -266,18 +283,41 @@ export class Caller {
     this.#releaseStrings(slot)
     Atomics.store(words, row + Slot.STATE, SlotState.FREE)
     this.memory.slots.free(slot)
+    this.#forgetSoon()
     if (Atomics.load(words, this.memory.control(Control.SLOT_WAITERS)) > 0) this.#tellWaiters()
   }
 
   #releaseStrings(slot: SlotIndex): void {
     const { words } = this.memory
-    const row = this.memory.slot(slot)
-    const environment = words[row + Slot.ENVIRONMENT] ?? 0
-    if (environment > 0) this.interned.release(environment - 1)
-    const program = words[row + Slot.PROGRAM] ?? 0
+    wipePayload(this.memory, slot)
+    this.#releaseEnvironment(slot)
+    const program = words[this.memory.slot(slot) + Slot.PROGRAM] ?? 0
     if (program > 0) this.interned.release(program - 1)
-    const page = words[row + Slot.PAGE] ?? 0
-    if (page > 0) freePages(this.memory, page)
+  }
+
+  #releaseEnvironment(slot: SlotIndex): void {
+    const { words } = this.memory
+    const at = this.memory.slot(slot) + Slot.ENVIRONMENT
+    const environment = words[at] ?? 0
+    words[at] = 0
+    if (environment > 0) this.interned.release(environment - 1)
+  }
+
+  /** An environment that no call uses is wiped in the next turn of the event loop, unless another call has come for it. */
+  #forgetSoon(): void {
+    if (this.#looking || this.#forgetting || !this.interned.hasIdle) return
+    this.#forgetting = true
+    setImmediate(() => {
+      this.#forgetting = false
+      this.#forget()
+    })
+  }
+
+  #forget(): void {
+    if (!this.interned.hasIdle) return
+    this.interned.forget()
+    // There may have been no room for what waits.
+    if (this.#hasWaiters) this.#admit()
   }
 
   /** A descriptor is free: this thread's waiters take it, or other threads' hear of it. */
@@ -321,6 +361,7 @@ export class Caller {
 
   readonly #turn = (): void => {
     this.#budget = CALLS_PER_TURN
+    this.#forget()
     this.#drainOn()
   }
 
@@ -354,6 +395,7 @@ export class Caller {
     const waits = this.#inFlight > 0 || this.#hasWaiters
     if (this.#chain >= 0 || (waits && this.#lookingPays())) this.#look()
     else if (waits || this.#alwaysListens()) this.#listen()
+    this.#forgetSoon()
   }
 
   /**

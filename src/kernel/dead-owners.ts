@@ -21,7 +21,7 @@ import {
   type SlotIndex,
   SlotState,
 } from './memory.js'
-import { freePages } from './payload.js'
+import { freePages, wipePayload } from './payload.js'
 
 const LOOK_MS = 500
 const THREADS_IN_PROC = existsSync('/proc/self/task')
@@ -98,7 +98,7 @@ export class DeadOwners {
         }
       }
     }
-    freePages(this.#memory, words[row + Slot.PAGE] ?? 0)
+    wipePayload(this.#memory, slot)
     Atomics.store(words, row + Slot.STATE, SlotState.FREE)
     this.#memory.slots.free(slot)
   }
@@ -108,8 +108,8 @@ export class DeadOwners {
     for (let id = 0; id < interned.capacity; id += 1) {
       const row = this.#memory.internedRow(id)
       if (words[row + Interned.LIVE] !== 1 || words[row + Interned.OWNER] !== owner) continue
+      freePages(this.#memory, row + Interned.PAGE)
       words[row + Interned.LIVE] = 0
-      freePages(this.#memory, words[row + Interned.PAGE] ?? 0)
       interned.free(id)
     }
   }

@@ -12,7 +12,7 @@ import { UMH_WAIT_PROC } from './constants.js'
 import { Slot, SlotFlag, type SlotIndex, Waiter } from './memory.js'
 import type { ProcessHost } from './process-call.js'
 import type { StdinPipes } from './stdin-pipe.js'
-import { cancelWork, queueWork } from './workqueue.js'
+import { queueWork } from './workqueue.js'
 
 /** How long a blocked caller sleeps before it sees to the threads that its event loop cannot. */
 const BLOCKED_LOOK_MS = 20
@@ -85,7 +85,7 @@ export function runSync(
       }
       if (timedOut || performance.now() < deadline) continue
       timedOut = true
-      withdrawn = cancelWork(memory, slot)
+      withdrawn = caller.cancel(slot)
       if (withdrawn) return { ...REFUSED, retval: spec.killSignal ?? 0, timedOut }
       Atomics.store(words, row + Slot.KILLED, 1)
       signaller.signalCall(slot, spec.killSignal ?? 0)

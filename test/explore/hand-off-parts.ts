@@ -94,6 +94,51 @@ export function blockedCall({ memory: layout, workqueue, completion }: Modules) 
   }
 }
 
+/** A call with strings of `length` bytes that its caller withdraws while a khelper takes it up. */
+export function withdrawnCall({ memory: layout, caller, payload, workqueue }: Modules, length: number) {
+  const { Slot, SlotState } = layout
+  const memory = layout.Memory.create({ descriptors: 2, pages: 1, khelpers: 1 })
+  const { words, bytes } = memory
+  const calls = new caller.Caller(
+    memory,
+    undefined,
+    () => {},
+    () => false,
+  )
+  const written = `x\0${'y'.repeat(length - 3)}\0`
+  const slot = calls.trySetup({ path: 'x', argv: [written.slice(2, -1)], envp: [], flags: 0 })
+  const row = memory.slot(slot)
+  const page = words[row + Slot.PAGE]
+  const start = page > 0 ? memory.page(page - 1) : memory.inlinePayload(slot)
+  workqueue.queueWork(memory, slot)
+  let withdrawn = false
+  let read: string | undefined
+  return {
+    threads: [
+      () => {
+        withdrawn = calls.cancel(slot)
+      },
+      () => {
+        const state = memory.slot(memory.queue.pop()) + Slot.STATE
+        const before = Atomics.compareExchange(words, state, SlotState.QUEUED, SlotState.EXECUTING)
+        if (before !== SlotState.QUEUED) return
+        const into = Buffer.alloc(length)
+        if (page > 0) payload.readPages(memory, words[row + Slot.PAGE], length, into)
+        else bytes.copy(into, 0, start, start + length)
+        read = into.toString('latin1')
+      },
+    ],
+    check() {
+      if (withdrawn === (read !== undefined)) throw new Error(`withdrawn ${withdrawn}, read ${read}`)
+      if (!withdrawn && read !== written) throw new Error('what was read is not what was written')
+      if (!withdrawn) return
+      for (let at = start; at < start + length; at += 1)
+        if (bytes[at] !== 0) throw new Error('it is still there')
+      if (memory.pages.available !== 1) throw new Error('a page is lost')
+    },
+  }
+}
+
 /** A khelper waits for a call and takes it up. @returns its slot */
 export function takeUp({ memory: layout }: Modules, memory: Modules[string]): number {
   const { Slot, SlotState } = layout

@@ -866,6 +866,7 @@ const COMPLETE = 'kernel/complete.js'
 const WORKQUEUE = 'kernel/workqueue.js'
 const UMH = 'kernel/umh.js'
 const CALLER = 'kernel/caller.js'
+const PAYLOAD = 'kernel/payload.js'
 
 export const handOff: Protocol = {
   name: 'hand-off of a SubprocessInfo',
@@ -876,6 +877,7 @@ export const handOff: Protocol = {
     completion: COMPLETION,
     doorbell: DOORBELL,
     caller: CALLER,
+    payload: PAYLOAD,
     umh: UMH,
     state: 'kernel/usermodehelper.js',
     pipes: 'kernel/stdin-pipe.js',
@@ -1025,6 +1027,39 @@ export const handOff: Protocol = {
       },
     },
     {
+      name: 'a call is withdrawn while a khelper takes it up: its strings are read whole, or wiped',
+      scenario: modules => modules['parts'].withdrawnCall(modules, 8),
+    },
+    {
+      name: 'the same with strings on a page',
+      scenario: modules => modules['parts'].withdrawnCall(modules, 600),
+    },
+    {
+      name: 'a page goes from a call that has ended to the next: it is wiped before it is given back',
+      scenario: ({ memory: layout, payload }) => {
+        const { Slot } = layout
+        const memory = layout.Memory.create({ descriptors: 2, pages: 1, khelpers: 1 })
+        const slot = memory.slots.allocate()
+        const row = memory.slot(slot)
+        memory.words[row + Slot.PAGE] = payload.writePages(memory, Buffer.from('first'))
+        let next = payload.NO_ROOM
+        return {
+          threads: [
+            () => payload.wipePayload(memory, slot),
+            () => {
+              next = payload.writePages(memory, Buffer.from('next'))
+            },
+          ],
+          check() {
+            const read = memory.bytes.toString('latin1', memory.page(0), memory.page(0) + 5)
+            if (read !== (next === payload.NO_ROOM ? '\0\0\0\0\0' : 'next\0')) throw new Error(`read ${read}`)
+            if (memory.pages.available !== (next === payload.NO_ROOM ? 1 : 0))
+              throw new Error('a page is lost')
+          },
+        }
+      },
+    },
+    {
       name: '3 threads, a caller that awaits and gives up, a khelper, the reaper: one result, one cleanup, one slot',
       // There are hundreds of thousands with four.
       options: { preemptions: 3 },
@@ -1115,6 +1150,24 @@ export const handOff: Protocol = {
       file: WORKQUEUE,
       from: 'return (Atomics.compareExchange(memory.words, state, SlotState.QUEUED, SlotState.CANCELLED) === SlotState.QUEUED);',
       to: 'return (Atomics.load(memory.words, state) === SlotState.QUEUED && Atomics.store(memory.words, state, SlotState.CANCELLED) > 0);',
+    },
+    {
+      name: 'what a khelper may be reading is wiped',
+      file: CALLER,
+      from: '        if (!cancelWork(this.memory, slot))\n            return false;\n        wipePayload(this.memory, slot);',
+      to: '        wipePayload(this.memory, slot);\n        if (!cancelWork(this.memory, slot))\n            return false;',
+    },
+    {
+      name: 'a withdrawn call is wiped only when its slot comes back',
+      file: CALLER,
+      from: '            return false;\n        wipePayload(this.memory, slot);',
+      to: '            return false;',
+    },
+    {
+      name: 'a page is wiped when it may be another call’s',
+      file: PAYLOAD,
+      from: '    wipePages(memory, first);\n    words[at] = 0;\n    freeChain(memory, first);',
+      to: '    words[at] = 0;\n    freeChain(memory, first);\n    wipePages(memory, first);',
     },
     {
       name: 'one that gives up does not look whether the call has ended',

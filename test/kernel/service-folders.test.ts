@@ -289,6 +289,7 @@ describe('a place', () => {
     assert.equal(isSafe(join(shared, `link-${number}`)), false)
     mkdirSync(join(place, 'below'), { mode: 0o700 })
     assert.equal(isSafe(join(place, 'below')), false, 'it can be exchanged as a whole')
+    chmodSync(place, 0o700)
     assert.throws(() => isSafe(join(place, 'missing')), { code: 'ENOENT' })
   })
 
@@ -315,6 +316,7 @@ describe('a place', () => {
         path: place,
         message: /set TMPDIR to one that belongs to this user or root/,
       })
+      chmodSync(place, 0o700)
       process.env['TMPDIR'] = join(place, 'missing')
       assert.throws(() => temporaryPlace(), { code: 'ENOENT' })
     } finally {

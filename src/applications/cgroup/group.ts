@@ -4,6 +4,7 @@
 import { UMH_WAIT_PROC } from '../../kernel/constants.js'
 import { SystemError, wrongType, wrongValue } from '../../kernel/errors.js'
 import type { Kernel } from '../../kernel/kernel.js'
+import { checkRedact, redactedCall, secretsOf } from '../../kernel/redaction.js'
 import type { Helper, RunOptions } from '../../kernel/run/types.js'
 import { type Membership, RunningGroupHelper } from './group-helper.js'
 import type { OverLimit } from './group-helper-error.js'
@@ -129,8 +130,10 @@ export class Group {
     }
     const { inner, launch } = this.#start(file, args, options)
     const path = file instanceof URL ? file.href : file
+    const argv = [options.argv0 ?? path, ...args]
+    const secrets = secretsOf(checkRedact(options.redact), options.keys, [path, ...argv])
     const membership: Membership = {
-      asked: { path, argv: [options.argv0 ?? path, ...args] },
+      asked: redactedCall({ path, argv, cwd: undefined }, secrets),
       groupPath: this.path,
       rejects: options.reject ?? true,
       launch,

@@ -9,6 +9,7 @@ import { UMH_WAIT_PROC, type WaitMode } from '../constants.js'
 import { outOfRange, unsupported, wrongType, wrongValue } from '../errors.js'
 import { Keyring } from '../keyring.js'
 import { SlotFlag } from '../memory.js'
+import { checkRedact, redacted, secretsOf } from '../redaction.js'
 import { checkWait, envpStrings } from '../umh.js'
 import { checkCredentials } from './credentials.js'
 import { checkRlimits, type Wrapped, withRlimits } from './rlimits.js'
@@ -44,6 +45,8 @@ export interface RunArguments {
   readonly wait: WaitMode
   readonly settings: LaunchSettings | undefined
   readonly keys: Keyring | undefined
+  /** What an error must not show. */
+  readonly secrets: readonly string[]
 }
 
 /**
@@ -71,15 +74,19 @@ export function checkArguments(
   const { stdout, stderr } = checkOutputs(options, inThread, (wait & UMH_WAIT_PROC) !== 0)
   const foreground = stdin === 'inherit' && isatty(0)
   const cwd = checkCwd(options.cwd)
+  const keys = checkKeys(options.keys, inThread)
+  const files = [stdin, stdout, stderr].map(target => (typeof target === 'object' ? target.file : ''))
+  const secrets = secretsOf(checkRedact(options.redact), keys, [path, argv0, ...args, cwd ?? '', ...files])
   const search = inThread || path.includes('/') ? undefined : searchPath(envp)
   const settings = checkSettings(options, inThread)
   if (settings?.credentials !== undefined && !posix) {
     throw unsupported('uid, gid, groups, umask, nice, noNewPrivs and affinity need the launcher posix_spawn')
   }
+  const rlimits = settings?.rlimits
   const limited =
-    settings?.rlimits === undefined || posix
+    rlimits === undefined || posix
       ? undefined
-      : wrap(options, settings.rlimits, path, args, search, cwd)
+      : redacting(secrets, () => wrap(options, rlimits, path, args, search, cwd))
   const terminal = checkBoolean(options.terminal, 'options.terminal', false)
   return {
     path: limited?.path ?? path,
@@ -116,7 +123,23 @@ export function checkArguments(
     reject: checkBoolean(options.reject, 'options.reject', true),
     wait,
     settings: posix ? settings : undefined,
-    keys: checkKeys(options.keys, inThread),
+    keys,
+    secrets,
+  }
+}
+
+/** What cannot be started is told at the door, too. */
+function redacting<Result>(secrets: readonly string[], act: () => Result): Result {
+  try {
+    return act()
+  } catch (error) {
+    if (secrets.length === 0 || !(error instanceof Error)) throw error
+    const { path } = error as NodeJS.ErrnoException
+    const stack = error.stack ?? ''
+    error.message = redacted(error.message, secrets)
+    error.stack = redacted(stack, secrets)
+    if (path !== undefined) Object.assign(error, { path: redacted(path, secrets) })
+    throw error
   }
 }
 

@@ -6,6 +6,7 @@ import type { Captured } from '../captured.js'
 import { UMH_WAIT_PROC } from '../constants.js'
 import { HelperError, type HelperErrorDetails, launchMessage, syscallOf } from '../errors.js'
 import { type Memory, Slot, SlotFlag, type SlotIndex, Step } from '../memory.js'
+import { redacted, redactedCall } from '../redaction.js'
 import type { RunArguments } from './arguments.js'
 import type { RunResult, Rusage } from './types.js'
 
@@ -95,8 +96,9 @@ export function makeError(
   outcome: Outcome,
   result: RunResult<string | Buffer>,
 ): HelperError | undefined {
-  const details: HelperErrorDetails = { ...result, path: args.path, cwd: args.cwd, argv: args.argv }
-  const command = args.argv[0] ?? args.path
+  const { path, argv, cwd } = redactedCall(args, args.secrets)
+  const details: HelperErrorDetails = { ...result, path, cwd, argv }
+  const command = argv[0] ?? path
   if (result.aborted) {
     const cause = args.signal?.reason
     return new HelperError('ABORT_ERR', `The helper was aborted: ${command}`, details, { cause })
@@ -106,7 +108,8 @@ export function makeError(
     return new HelperError(
       errnoName(error),
       explain(
-        launchMessage(error, outcome.step, args.path, args.cwd, fileOf(args, outcome.step)),
+        launchMessage(error, outcome.step, path, cwd, fileOf(args, outcome.step)),
+        args.secrets,
         outcome,
         result,
       ),
@@ -136,13 +139,18 @@ export function makeError(
 }
 
 /** The file that was to be opened at a step. */
-function fileOf({ stdin, stdout, stderr }: RunArguments, step: number): string | undefined {
+function fileOf({ stdin, stdout, stderr, secrets }: RunArguments, step: number): string | undefined {
   const target = [stdin, stdout, stderr][step - Step.STDIN]
-  return typeof target === 'object' ? target.file : undefined
+  return typeof target === 'object' ? redacted(target.file, secrets) : undefined
 }
 
 /** An in-thread helper that cannot be imported has said why. */
-function explain(message: string, { step }: Outcome, { stderr }: RunResult<string | Buffer>): string {
-  const why = step === Step.IMPORT ? stderr.toString().split('\n')[0] : ''
-  return why ? `${message} (${why})` : message
+function explain(
+  message: string,
+  secrets: readonly string[],
+  { step }: Outcome,
+  { stderr }: RunResult<string | Buffer>,
+): string {
+  const [why] = step === Step.IMPORT ? stderr.toString().split('\n') : ['']
+  return why ? `${message} (${redacted(why, secrets)})` : message
 }

@@ -23,7 +23,7 @@ import { startOf, type TreeKill } from '../process-tree.js'
 import type { Signaller } from '../signaller.js'
 import type { StdinPipes } from '../stdin-pipe.js'
 import type { UsermodeHelperState } from '../usermodehelper.js'
-import { cancelWork, queueWork } from '../workqueue.js'
+import { queueWork } from '../workqueue.js'
 import { checkArguments, checkKillOptions, type RunArguments, signalNumber } from './arguments.js'
 import { makeError, makeResult, noOutcome, type Outcome, readOutcome } from './result.js'
 import { openStdio, type RunStdio } from './stdio.js'
@@ -449,7 +449,7 @@ class RunCall implements Ending, DescriptorWaiter {
       caller.withdraw(this)
       this.stdio?.discard()
     } else {
-      if (!cancelWork(caller.memory, slot)) return false
+      if (!caller.cancel(slot)) return false
       this.#withdrawn = true
       this.#slot = undefined
       pipes.release(caller.memory, slot)

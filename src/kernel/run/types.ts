@@ -100,6 +100,12 @@ export interface RunOptions {
    * has keyrings a session keyring of its own that holds them, too.
    */
   readonly keys?: Keyring
+  /**
+   * Texts that an error does not show: each occurrence in its `argv`, `path`, `cwd` and message is `[redacted]`. Secrets
+   * of `keys` need not be given: those of 4 bytes or more are taken out anyway. What the helper has written is left as
+   * it is.
+   */
+  readonly redact?: readonly string[]
   /** A session of its own, and not killed with the service. Default `false`: a process group of its own. */
   readonly detached?: boolean
   /** `false`: resolve whatever became of the helper. Default `true`: reject unless it exits with 0. */

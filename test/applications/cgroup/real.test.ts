@@ -100,6 +100,23 @@ describe('real groups', { skip }, () => {
     })
   })
 
+  test('errors keep to themselves what kernel.run’s do', async () => {
+    await using kernel = boot({ khelpers: 1 })
+    const group = cgroups(kernel).create('/x')
+    const secret = 'hunter2-correct-horse'
+    const redact = [secret]
+    const keys = new Keyring({ secret })
+    for (const options of [{ redact }, { keys }]) {
+      const exited = await group.run('sh', ['-c', 'exit 1', secret], options).catch(error => error)
+      assert.deepEqual(exited.argv, ['sh', '-c', 'exit 1', '[redacted]'])
+      const absent = await group.run(`/no/such/${secret}`, [], options).catch(error => error)
+      assert.equal(absent.path, '/no/such/[redacted]')
+      for (const error of [exited, absent]) {
+        assert.ok(!`${error.stack}${JSON.stringify(error)}`.includes(secret))
+      }
+    }
+  })
+
   for (const [situation, file, code] of [
     ['that is not there', '/no/such/program', 'ENOENT'],
     ['that is not in PATH', 'no-such-program', 'ENOENT'],
@@ -136,8 +153,8 @@ describe('real groups', { skip }, () => {
       assert.equal(group.counts.failed, 2)
       const folders = readdirSync(tmpdir()).filter(name => name.startsWith(`khelper-cgroup-${process.pid}-`))
       assert.deepEqual(
-        folders.map(name => readdirSync(join(tmpdir(), name))),
-        [[]],
+        folders.flatMap(name => readdirSync(join(tmpdir(), name))),
+        [],
       )
     })
   }
