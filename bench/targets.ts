@@ -87,6 +87,13 @@ const TARGETS: readonly Target[] = [
     },
   ]),
   {
+    text: 'launch as another user, 8 in flight, over without credentials',
+    bound: 'least',
+    goal: 0.9,
+    unit: '×',
+    value: over('credentials/8', isPeer),
+  },
+  {
     text: 'delay of the event loop meanwhile, 4096 MB, p99',
     bound: 'most',
     goal: 5,

@@ -5,6 +5,7 @@ import type { Suite } from '../suite.js'
 
 export const SUITES: Readonly<Record<string, () => Promise<{ readonly suite: Suite }>>> = {
   launch: () => import('./launch.js'),
+  credentials: () => import('./credentials.js'),
   capture: () => import('./capture.js'),
   stdin: () => import('./stdin.js'),
   dispatch: () => import('./dispatch.js'),

@@ -85,13 +85,15 @@ const groupOf = (flags: number): ProcessGroup => {
   return flags & SlotFlag.FOREGROUND ? ProcessGroup.INHERITED : ProcessGroup.OWN
 }
 
-const isWantOfMeans = (error: number): boolean => error === errno('EAGAIN') || error === errno('ENOMEM')
+const WANTS = ['EAGAIN', 'EMFILE', 'ENFILE', 'ENOMEM'] as const
+const isWantOfMeans = (error: number): boolean => WANTS.some(name => errno(name) === Math.abs(error))
+const stepOf = (error: number): number => (isWantOfMeans(error) ? Step.FORK : Step.EXEC_STEP)
 
 /** Why the exec step could not be started; what it cannot do it tells itself. */
-function explainStep(error: number): Failure {
-  if (error === errno('E2BIG')) return { error, step: Step.EXECVE }
-  return { error, step: isWantOfMeans(error) ? Step.FORK : Step.EXEC_STEP }
-}
+const explainStep = (error: number): Failure => ({
+  error,
+  step: error === errno('E2BIG') ? Step.EXECVE : stepOf(error),
+})
 
 export class PosixLauncher {
   readonly #memory: Memory
@@ -273,7 +275,7 @@ export class PosixLauncher {
     { sources, files, made }: Descriptors,
   ): number | Failure {
     const image = stepImage(this.#memory, this.#libc)
-    if (image < 0) return { error: image, step: Step.EXEC_STEP }
+    if (image < 0) return { error: image, step: stepOf(image) }
     const secrets = settings.keys === undefined ? [] : readSecrets(settings.keys)
     if (typeof secrets === 'number') return { error: secrets, step: Step.KEYS }
     const description = describe({
@@ -287,7 +289,7 @@ export class PosixLauncher {
     })
     for (const [, secret] of secrets) secret.fill(0)
     const orders = writeDescription(this.#libc, description)
-    if (orders < 0) return { error: orders, step: Step.EXEC_STEP }
+    if (orders < 0) return { error: orders, step: stepOf(orders) }
     made.push(asFd(orders))
     const at = row + Process.STEP_PIPE
     const error = this.#libc.pipeInto(this.#memory.words.subarray(at, at + 2), false)
