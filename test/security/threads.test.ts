@@ -46,7 +46,7 @@ const CHANGES = [
 /** A name; the mark by which descendants are found; what only asks. */
 const HARMLESS = /^prctl\((PR_SET_NAME|PR_SET_TIMERSLACK|PR_SET_VMA|PR_GET_|PR_CAPBSET_READ|0x53564d41)/
 /** What posix_spawn does in the child, for the child. */
-const OF_A_CHILD = /^(setsid\(|setpgid\(0, 0\))/
+const OF_A_CHILD = /^(setsid\(|setpgid\(0, 0\b|chdir\()/
 const ROUNDS = 10
 
 test('hundreds of launches of every kind: no thread of the service changes what it is', {
