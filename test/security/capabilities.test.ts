@@ -3,7 +3,7 @@
  */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { python, SERVICE, serve, withoutSetpriv } from './scene.js'
+import { LONGEST, python, SERVICE, serve, withoutSetpriv } from './scene.js'
 
 /** What a helper has, and what of root's it can do. */
 const PROBE = python(`
@@ -59,6 +59,7 @@ for (const [situation, options] of [
 ] as const) {
   test(`a service of ${situation}: its other users’ helpers have none and become nobody`, {
     skip: withoutSetpriv,
+    timeout: LONGEST,
   }, async () => {
     const { told } = await serve(SOURCE, ['setpriv', ...options])
     const { told: helpers, own, helper } = told as { told: unknown[]; own: string; helper: string }

@@ -9,10 +9,11 @@ import { test } from 'node:test'
 import { boot } from '../../src/index.js'
 import { countTurns } from '../helpers/resources.js'
 import { write } from '../helpers/temporary.js'
-import { AS_HELPER, HELPER, openFolder, python, skipped } from './scene.js'
+import { AS_HELPER, HELPER, LONGEST, openFolder, python, skipped } from './scene.js'
 
 test('a link to a root file, in each way to it: EACCES, and the file is what it was', {
   skip: skipped,
+  timeout: LONGEST,
 }, async () => {
   await using kernel = boot({ khelpers: 2 })
   const roots = openFolder()
@@ -55,6 +56,7 @@ tell('tired')
 
 test('a file that is exchanged for a link to a root file all the time: the link is never followed as root', {
   skip: skipped,
+  timeout: LONGEST,
 }, async () => {
   await using kernel = boot({ khelpers: 2 })
   const precious = join(openFolder(), 'precious')
@@ -73,7 +75,7 @@ test('a file that is exchanged for a link to a root file all the time: the link 
   assert.equal(readFileSync(precious, 'utf8'), 'precious')
 })
 
-test('new files have the helper’s user, group and umask', { skip: skipped }, async () => {
+test('new files have the helper’s user, group and umask', { skip: skipped, timeout: LONGEST }, async () => {
   await using kernel = boot({ khelpers: 1 })
   const file = join(openFolder(HELPER), 'log')
   await kernel.run('echo', [], { ...AS_HELPER, umask: 0o77, stdout: { file } })
@@ -83,6 +85,7 @@ test('new files have the helper’s user, group and umask', { skip: skipped }, a
 
 test('a FIFO that nobody opens: a timeout ends the call, and all else goes on', {
   skip: skipped,
+  timeout: LONGEST,
 }, async () => {
   await using kernel = boot({ khelpers: 1 })
   const file = join(openFolder(HELPER), 'fifo')
@@ -109,7 +112,10 @@ test('a FIFO that nobody opens: a timeout ends the call, and all else goes on', 
   turns.stop()
 })
 
-test('a user by number has no group of the service’s that was not asked for', { skip: skipped }, async () => {
+test('a user by number has no group of the service’s that was not asked for', {
+  skip: skipped,
+  timeout: LONGEST,
+}, async () => {
   await using kernel = boot({ khelpers: 1 })
   assert.throws(() => kernel.run('true', [], { uid: HELPER }), { code: 'ERR_INVALID_ARG_VALUE' })
   const ids = async (options: object) => (await kernel.run('sh', ['-c', 'id -g; id -G'], options)).stdout
@@ -119,7 +125,10 @@ test('a user by number has no group of the service’s that was not asked for', 
 
 const noMounts = skipped || (spawnSync('unshare', ['--mount', 'true']).status !== 0 && 'needs mounts')
 
-test('a user by name has its own group and those that it is a member of', { skip: noMounts }, async () => {
+test('a user by name has its own group and those that it is a member of', {
+  skip: noMounts,
+  timeout: LONGEST,
+}, async () => {
   const group = write(
     'group',
     'root:x:0:\nnobody-own:x:65534:\na:x:4001:x,nobody\nb:x:4002:nobodyelse\nc:x:4003:nobody\n',

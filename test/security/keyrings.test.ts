@@ -3,7 +3,7 @@
  */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { attack, python, SERVICE, serve, skipped, withoutSetpriv } from './scene.js'
+import { attack, LONGEST, python, SERVICE, serve, skipped, withoutSetpriv } from './scene.js'
 
 const KEYS = `
 SESSION, USER = -3, -4
@@ -69,11 +69,12 @@ const skip = noKeys ? 'needs keyrings' : false
 
 test('without secrets, with them, and in the service’s session: no key of the service is found or read', {
   skip,
+  timeout: LONGEST,
 }, async () => {
   assert.deepEqual((await serve(SOURCE, SERVICE_WITH_KEYRING)).told, SEPARATE)
 })
 
-test('with the quota of the helper’s user used up: the same', { skip }, async () => {
+test('with the quota of the helper’s user used up: the same', { skip, timeout: LONGEST }, async () => {
   const attacker = attack(USE_UP, [])
   assert.equal(await attacker.told(), 'EDQUOT')
   assert.deepEqual((await serve(SOURCE, SERVICE_WITH_KEYRING)).told, SEPARATE)
@@ -82,6 +83,7 @@ test('with the quota of the helper’s user used up: the same', { skip }, async 
 
 test('with the quota of the service’s user used up: other users’ helpers are refused', {
   skip: skip || withoutSetpriv,
+  timeout: LONGEST,
 }, async () => {
   const become = [
     ...['setpriv', `--reuid=${SERVICE}`, `--regid=${SERVICE}`, '--clear-groups'],

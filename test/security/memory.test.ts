@@ -9,7 +9,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { boot, Keyring } from '../../src/index.js'
 import { eventually } from '../helpers/resources.js'
-import { AS_HELPER, attack, HELPER, openFolder, skipped, startService } from './scene.js'
+import { AS_HELPER, attack, HELPER, LONGEST, openFolder, skipped, startService } from './scene.js'
 
 /** All ways into a process, or one of its threads, as a function that gives what of them has worked. */
 const LOOK = `
@@ -96,6 +96,7 @@ tell({'rounds': rounds > 0, 'done': sorted(done)})
 
 test('no thread of the service is traced, read or slowed down while it launches helpers of that user', {
   skip: skipped,
+  timeout: LONGEST,
 }, async () => {
   const service = await startService(`
     let ended = false
@@ -141,6 +142,7 @@ function stepOf(user: number): number | undefined {
 
 test('the step that is the helper’s user already cannot be looked into; one that is stopped there costs its call', {
   skip: skipped,
+  timeout: LONGEST,
 }, async () => {
   const usual = (await attack(LOOK_AT_ITSELF, []).told()) as string[]
   for (const name of ['attach', 'mem', 'environ', 'descriptors', 'process_vm_readv', 'pidfd_getfd']) {

@@ -5,13 +5,14 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { boot } from '../../src/index.js'
 import { loadLibrary } from '../../src/libc/library.js'
-import { AS_HELPER, SERVICE, serve, skipped } from './scene.js'
+import { AS_HELPER, LONGEST, SERVICE, serve, skipped } from './scene.js'
 
 const PR_GET_DUMPABLE = 3
 const SERVICES = 20
 
 test('a service that becomes another user at any moment of launches: it does, with all of its threads', {
   skip: skipped,
+  timeout: LONGEST,
 }, async () => {
   const one = (moment: number) =>
     serve(`
@@ -39,7 +40,10 @@ test('a service that becomes another user at any moment of launches: it does, wi
   }
 })
 
-test('it stays dumpable before, during and after eight launches at once', { skip: skipped }, async () => {
+test('it stays dumpable before, during and after eight launches at once', {
+  skip: skipped,
+  timeout: LONGEST,
+}, async () => {
   await using kernel = boot({ khelpers: 8 })
   const prctl = loadLibrary().func(
     'int prctl(int, unsigned long, unsigned long, unsigned long, unsigned long)',

@@ -19,6 +19,9 @@ export const HELPER = 20_000 + (process.pid % 20_000) * 2
 export const SERVICE = HELPER + 1
 export const AS_HELPER = { uid: HELPER, gid: HELPER }
 
+/** Milliseconds for a test: an attack that succeeds may stop what it attacks. */
+export const LONGEST = 60_000
+
 const needs = (found: boolean, what: string): string | false => !found && `needs ${what}`
 const works = (program: string, ...args: readonly string[]): boolean =>
   spawnSync(program, args, { env: { PATH } }).status === 0
@@ -83,6 +86,7 @@ export function attack(
     env: { PATH },
     stdio: ['pipe', 'pipe', 'inherit'],
   })
+  after(() => void child.kill('SIGKILL'))
   let printed = ''
   let ended = false
   child.stdout.setEncoding('utf8').on('data', text => {

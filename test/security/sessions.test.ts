@@ -4,9 +4,9 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { test } from 'node:test'
+import { after, test } from 'node:test'
 import { write } from '../helpers/temporary.js'
-import { HELPER, python, skipped } from './scene.js'
+import { HELPER, LONGEST, python, skipped } from './scene.js'
 
 /** Tries what can be done to whoever sits at the terminal, and to the service beside it. */
 const PROBE = python(`
@@ -32,6 +32,7 @@ const IN_TERMINAL = `import pty, sys; status = pty.spawn(sys.argv[1:]); sys.exit
 
 test('at a terminal: a session of its own, nothing typed, no group of the service’s, unless that is asked for', {
   skip: skipped,
+  timeout: LONGEST,
 }, async () => {
   const index = new URL('../../src/index.js', import.meta.url).href
   const file = write(
@@ -46,6 +47,7 @@ test('at a terminal: a session of its own, nothing typed, no group of the servic
   const terminal = spawn('python3', ['-c', IN_TERMINAL, process.execPath, file], {
     stdio: ['pipe', 'pipe', 'inherit'],
   })
+  after(() => void terminal.kill('SIGKILL'))
   let printed = ''
   terminal.stdout.setEncoding('utf8').on('data', text => {
     printed += text

@@ -3,7 +3,7 @@
  */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { attack, skipped, startService } from './scene.js'
+import { attack, LONGEST, skipped, startService } from './scene.js'
 
 const ROOTS = ['Gid 0 0 0 0', 'Uid 0 0 0 0']
 
@@ -19,7 +19,11 @@ while time.monotonic() < end:
     for target in (pid, -pid):
       results[outcome(os.kill, target, number)] += 1
     results[outcome(signal.pidfd_send_signal, pidfd, number)] += 1
-  threads = [int(name) for name in os.listdir(f'/proc/{pid}/task')]
+  try:
+    threads = [int(name) for name in os.listdir(f'/proc/{pid}/task')]
+  except OSError:
+    # It has been ended.
+    break
   for _ in range(100):
     for thread in threads:
       for number in signals:
@@ -29,6 +33,7 @@ tell(results)
 
 test('no signal reaches a thread of the service while it launches helpers of the user who sends them', {
   skip: skipped,
+  timeout: LONGEST,
 }, async () => {
   const service = await startService(`
     import { url } from 'node:inspector'
@@ -81,6 +86,7 @@ tell(results)
 
 test('helpers that are stopped and killed at any point: only their own calls suffer, and a timeout ends them', {
   skip: skipped,
+  timeout: LONGEST,
 }, async () => {
   const service = await startService(`
     let ended = false, others = 0, beats = 0
@@ -114,7 +120,7 @@ test('helpers that are stopped and killed at any point: only their own calls suf
   assert.ok((results['done'] ?? 0) > 0, `the attack has met nothing: ${JSON.stringify(results)}`)
 })
 
-test('a helper that stops itself is ended by its timeout', { skip: skipped }, async () => {
+test('a helper that stops itself is ended by its timeout', { skip: skipped, timeout: LONGEST }, async () => {
   const service = await startService(`
     const stopped = kernel.run('sh', ['-c', 'kill -STOP $$'], { ...OTHER, timeout: 200, forceKillAfter: 50, reject: false })
     ready()

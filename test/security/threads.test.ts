@@ -6,7 +6,7 @@ import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { temporary, write } from '../helpers/temporary.js'
-import { HELPER, openFolder, withoutStrace } from './scene.js'
+import { HELPER, LONGEST, openFolder, withoutStrace } from './scene.js'
 
 /** All by which a thread, or its process, becomes another. */
 const CHANGES = [
@@ -51,6 +51,7 @@ const ROUNDS = 10
 
 test('hundreds of launches of every kind: no thread of the service changes what it is', {
   skip: withoutStrace,
+  timeout: LONGEST,
 }, () => {
   const folder = openFolder(HELPER)
   const index = new URL('../../src/index.js', import.meta.url).href
