@@ -388,6 +388,8 @@ export class PosixLauncher {
       () => {
         Atomics.store(words, this.#row + Khelper.CURRENT, 0)
         Atomics.store(words, this.#row + Khelper.STARTING, 0)
+      },
+      () => {
         const pidfd = (words[row + Process.PIDFD] ?? 0) - 1
         const watched =
           pidfd >= 0 && libc.epollAdd(epoll, asFd(pidfd), EPOLLIN | EPOLLONESHOT, index << WATCH_BITS) === 0

@@ -37,6 +37,8 @@ const SIGKILL = 9
  * Says that there is a process, and sends it what it was to be sent. Its exit may be seen from here on.
  * @param pidfd gives a pidfd of it, or a negative number: then it is asked for from time to time
  * @param letGo called when the slot is needed no more: right behind it the call may end, and the slot be another's
+ * @param watchExit called last: once the exit is seen, the row may be another launch's, whose step's pipe would be watched
+ *   before that launch has said so, and what its step tells would be lost
  */
 export function handOver(
   memory: Memory,
@@ -46,6 +48,7 @@ export function handOver(
   index: ProcessIndex,
   pidfd: (pid: number) => number,
   letGo: () => void,
+  watchExit: () => void = () => {},
 ): void {
   const { words } = memory
   const slotRow = memory.slot(slot)
@@ -66,10 +69,12 @@ export function handOver(
   const pending = tellPid(memory, slot, pid)
   if (pending !== undefined) send(memory, libc, index, pid, pending)
   if (!stepping) completer.execDone(slot, ExecState.STARTED)
-  Atomics.store(words, row + Process.HANDED_OVER, 1)
   letGo()
   if (stepping) watchStep(memory, libc, index, epoll)
   else if (!waited) completer.umhComplete(slot, 0)
+  // From here the process may be reaped, and the row be another launch's.
+  Atomics.store(words, row + Process.HANDED_OVER, 1)
+  watchExit()
 }
 
 /**

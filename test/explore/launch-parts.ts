@@ -4,6 +4,8 @@
 import type { Modules } from '../../src/explore/index.js'
 
 const PID = 4_242
+export const PIPE = 7
+export const NEXT_PIPE = 8
 export const SIGTERM = 15
 export const SIGKILL = 9
 export const EPERM = 1
@@ -21,8 +23,10 @@ export function launched({ memory: layout, complete, table }: Modules, stepping:
   words[row + Slot.WAITER] = Waiter.SYNC
   const process = table.allocateProcess(memory)
   words[memory.process(process) + Process.PID] = PID
-  if (stepping) words[memory.process(process) + Process.STEP_PIPE] = 7
+  if (stepping) words[memory.process(process) + Process.STEP_PIPE] = PIPE
   const sent: number[] = []
+  /** Pipes that were watched. */
+  const pipes: number[] = []
   /** Raised when the step's pipe is watched, and when the process is handed over. */
   const watched = new Int32Array(new SharedArrayBuffer(8))
   const libc = {
@@ -31,7 +35,8 @@ export function launched({ memory: layout, complete, table }: Modules, stepping:
       sent.push(signal)
       return 0
     },
-    epollAdd() {
+    epollAdd(_epoll: number, fd: number) {
+      pipes.push(fd)
       Atomics.store(watched, 0, 1)
       Atomics.notify(watched, 0)
       return 0
@@ -43,6 +48,7 @@ export function launched({ memory: layout, complete, table }: Modules, stepping:
     row,
     process,
     sent,
+    pipes,
     libc,
     completer: new complete.Completer(memory),
     watched,
@@ -54,7 +60,7 @@ export function launched({ memory: layout, complete, table }: Modules, stepping:
 type Launched = ReturnType<typeof launched>
 
 export function handOver({ launch }: Modules, call: Launched, done: () => void = () => {}) {
-  const { memory, libc, completer, slot, process, current } = call
+  const { memory, libc, completer, slot, process, current, watched } = call
   launch.handOver(
     memory,
     libc,
@@ -66,7 +72,30 @@ export function handOver({ launch }: Modules, call: Launched, done: () => void =
       Atomics.store(current, 0, 0)
       done()
     },
+    () => {
+      Atomics.store(watched, 1, 1)
+      Atomics.notify(watched, 1)
+    },
   )
+}
+
+/**
+ * The wait_for_helper thread sees the process's exit, by its pidfd or by a look at all that are handed over, and the next
+ * launch gets the row.
+ */
+export function reapAndReuse({ memory: layout, launch, table }: Modules, call: Launched): void {
+  const { memory, completer, process, watched } = call
+  const { Process } = layout
+  const row = memory.process(process)
+  if (Number(Atomics.load(memory.words, row + Process.HANDED_OVER)) === 0) {
+    while (Atomics.load(watched, 1) === 0) Atomics.wait(watched, 1, 0)
+  }
+  memory.words[row + Process.STEP_PIPE] = 0
+  launch.stepSucceeded(memory, completer, process)
+  table.claimForReaping(memory, process)
+  table.freeProcess(memory, process)
+  const next = table.allocateProcess(memory)
+  memory.words[memory.process(next) + Process.STEP_PIPE] = NEXT_PIPE
 }
 
 /** The wait_for_helper thread: waits for the step's pipe. */

@@ -177,6 +177,19 @@ export const launch: Protocol = {
         }
       },
     },
+    {
+      name: 'a process that exits at once: its row is the next launch’s, whose pipe is not watched for it',
+      scenario: modules => {
+        const { constants, parts } = modules
+        const call = parts.launched(modules, true, constants.UMH_WAIT_EXEC)
+        return {
+          threads: [() => parts.handOver(modules, call), () => parts.reapAndReuse(modules, call)],
+          check() {
+            if (call.pipes.join() !== String(parts.PIPE)) throw new Error(`watched: ${call.pipes.join()}`)
+          },
+        }
+      },
+    },
   ],
   mutants: [
     {
@@ -219,7 +232,19 @@ export const launch: Protocol = {
       name: 'the step may end the call before its khelper has let go of it',
       file: 'kernel/hand-over.js',
       from: 'letGo();\n    if (stepping)\n        watchStep(memory, libc, index, epoll);',
-      to: 'if (stepping)\n        watchStep(memory, libc, index, epoll);\n    letGo();\n    if (stepping)\n        return;',
+      to: 'if (stepping)\n        watchStep(memory, libc, index, epoll);\n    letGo();\n    if (stepping) {}',
+    },
+    {
+      name: 'the process may be reaped before its step is watched',
+      file: 'kernel/hand-over.js',
+      from: 'letGo();\n    if (stepping)',
+      to: 'Atomics.store(words, row + Process.HANDED_OVER, 1);\n    letGo();\n    if (stepping)',
+    },
+    {
+      name: 'its exit is watched before its step is',
+      file: 'kernel/hand-over.js',
+      from: 'letGo();\n    if (stepping)\n        watchStep(',
+      to: 'letGo();\n    watchExit();\n    if (stepping)\n        watchStep(',
     },
     {
       name: 'two signals at once: one is stored over the other',

@@ -223,3 +223,16 @@ test('an in-thread helper has no credentials of its own', async () => {
   await using kernel = boot({ khelpers: 1 })
   assert.throws(() => kernel.run('file:///x.mjs', [], { uid: 1 }), { code: 'ERR_INVALID_ARG_VALUE' })
 })
+
+test('steps that fail at once, on several threads: each tells its own call why', async () => {
+  await using kernel = boot({ khelpers: 4 })
+  const codes = new Set<string>()
+  const one = async (): Promise<void> => {
+    for (let calls = 0; calls < 400; calls += 1) {
+      const { code } = await kernel.run('/bin/true', [], { umask: 0, cwd: '/no/such' }).catch(error => error)
+      codes.add(code)
+    }
+  }
+  await Promise.all([one(), one(), one(), one()])
+  assert.deepEqual([...codes], ['ENOENT'])
+})
