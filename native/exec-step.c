@@ -6,8 +6,8 @@
  * be signalled by that user meanwhile, and a signal is enough to run code in it. It is static, without a C library and
  * without a writable global, and is started with the service's identity and the helper's argv and environment.
  *
- *   descriptor 0        the description, below: a sealed file in memory, so that nothing of it stands in argv
- *   descriptor 1        a pipe; its end of file without a byte says that the exec has succeeded (it is close-on-exec)
+ *   descriptor 0        the description, below: a socket, or a sealed file in memory, so that nothing of it stands in argv
+ *   descriptor 1        a socket; its end of file without a byte says that the exec has succeeded (it is close-on-exec)
  *   descriptor 2 + n    the helper's descriptor n, or closed: then the helper's is closed, or opened by a record
  *
  * The description is a header and records, little-endian like every machine that this is built for, each at a multiple of
@@ -15,7 +15,7 @@
  * rights comes before they go, what is looked up by a path comes after. Anything else is refused.
  *
  * A failure is told as two words, the step that the record names and the error number, and ends the process: whoever
- * reads the pipe knows that nothing of the program ran. exec-step.test.ts runs it by itself, and on foreign machines.
+ * reads the socket knows that nothing of the program ran. exec-step.test.ts runs it by itself, and on foreign machines.
  */
 typedef unsigned char u8;
 typedef unsigned int u32;
@@ -24,7 +24,7 @@ typedef unsigned long long u64;
 /* What is not in the architecture's own table is in the one that all newer ones share. */
 #if defined(__x86_64__)
 enum {
-  SYS_write = 1, SYS_open_like = 257, SYS_close = 3, SYS_lseek = 8, SYS_mmap = 9, SYS_fcntl = 72, SYS_chdir = 80,
+  SYS_read = 0, SYS_write = 1, SYS_open_like = 257, SYS_close = 3, SYS_mmap = 9, SYS_fcntl = 72, SYS_chdir = 80,
   SYS_umask = 95, SYS_setgroups = 116, SYS_setresuid = 117, SYS_setresgid = 119, SYS_capget = 125, SYS_capset = 126,
   SYS_setpriority = 141, SYS_sched_setscheduler = 144, SYS_prctl = 157, SYS_sched_setaffinity = 203,
   SYS_exit_group = 231, SYS_add_key = 248, SYS_keyctl = 250, SYS_ioprio_set = 251, SYS_dup3 = 292,
@@ -32,7 +32,7 @@ enum {
 };
 #else
 enum {
-  SYS_write = 64, SYS_open_like = 56, SYS_close = 57, SYS_lseek = 62, SYS_mmap = 222, SYS_fcntl = 25, SYS_chdir = 49,
+  SYS_read = 63, SYS_write = 64, SYS_open_like = 56, SYS_close = 57, SYS_mmap = 222, SYS_fcntl = 25, SYS_chdir = 49,
   SYS_umask = 166, SYS_setgroups = 159, SYS_setresuid = 147, SYS_setresgid = 149, SYS_capget = 90, SYS_capset = 91,
   SYS_setpriority = 140, SYS_sched_setscheduler = 119, SYS_prctl = 167, SYS_sched_setaffinity = 122,
   SYS_exit_group = 94, SYS_add_key = 217, SYS_keyctl = 219, SYS_ioprio_set = 30, SYS_dup3 = 24,
@@ -43,12 +43,12 @@ enum { SYS_close_range = 436 };
 
 enum {
   EPERM = 1, EBADF = 9, EACCES = 13, EINVAL = 22, ENOSYS = 38, ENOEXEC = 8,
-  AT_FDCWD = -100, SEEK_END = 2, PROT_READ = 1, MAP_PRIVATE = 2, F_DUPFD_CLOEXEC = 1030, O_WRONLY = 1,
+  AT_FDCWD = -100, PROT_READ_WRITE = 3, MAP_PRIVATE_ANONYMOUS = 0x22, F_DUPFD_CLOEXEC = 1030, O_WRONLY = 1,
   O_CLOEXEC = 02000000, RLIMIT_NOFILE = 7, IOPRIO_WHO_PROCESS = 1,
   KEYCTL_GET_KEYRING_ID = 0, KEYCTL_JOIN_SESSION_KEYRING = 1, KEY_SPEC_SESSION_KEYRING = -3,
   PR_CAPBSET_READ = 23, PR_CAPBSET_DROP = 24, PR_SET_NO_NEW_PRIVS = 38, PR_CAP_AMBIENT = 47,
   PR_CAP_AMBIENT_CLEAR_ALL = 4, CAPABILITY_VERSION_3 = 0x20080522,
-  NEW_FILES = 0666, MAGIC = 0x3173686b /* "khs1" */, NOT_FOUND = 127, MOST_DESCRIPTORS = 1 << 20,
+  NEW_FILES = 0666, FEW_BYTES = 1024, MAGIC = 0x3173686b /* "khs1" */, NOT_FOUND = 127, MOST_DESCRIPTORS = 1 << 20,
 };
 
 /* The operations, in their order; exec-step.ts has the same numbers. */
@@ -79,6 +79,8 @@ enum {
 struct header {
   u32 magic;
   u32 descriptors;
+  u32 length; /* of all records */
+  u32 unused;
 };
 
 struct record {
@@ -246,21 +248,36 @@ static long execute(long *stack, const u8 *path, u32 scripts) {
   return CALL(SYS_execve, &shell, stack, stack + argc + 2, 0, 0);
 }
 
+static long read_all(u8 *into, long length) {
+  for (long done = 0; done < length;) {
+    long count = CALL(SYS_read, 0, into + done, length - done, 0, 0);
+    if (count <= 0) return count < 0 ? count : -EINVAL;
+    done += count;
+  }
+  return 0;
+}
+
 __attribute__((noreturn, used)) static void step(long *stack) {
-  long size = CALL(SYS_lseek, 0, 0, SEEK_END, 0, 0);
-  long mapped = size < (long)sizeof(struct header) ? -EINVAL
-                                                   : call(SYS_mmap, 0, size, PROT_READ, MAP_PRIVATE, 0, 0);
-  if (mapped < 0 && mapped > -4096) fail(1, 0, mapped);
-  const u8 *at = (const u8 *)mapped;
-  const u8 *end = at + size;
-  const struct header *header = (const struct header *)at;
-  if (header->magic != MAGIC || header->descriptors > MOST_DESCRIPTORS) fail(1, 0, -EINVAL);
-  long count = (long)header->descriptors;
+  struct header header;
+  /* Where a page is there already; most descriptions are short. */
+  u64 few[FEW_BYTES / sizeof(u64)];
+  const u8 *at = (const u8 *)few;
+  long result = read_all((u8 *)&header, sizeof header);
+  if (result < 0) fail(1, 0, result);
+  if (header.magic != MAGIC || header.descriptors > MOST_DESCRIPTORS) fail(1, 0, -EINVAL);
+  if (header.length > FEW_BYTES) {
+    result = call(SYS_mmap, 0, header.length, PROT_READ_WRITE, MAP_PRIVATE_ANONYMOUS, -1, 0);
+    if (result < 0 && result > -4096) fail(1, 0, result);
+    at = (const u8 *)result;
+  }
+  result = read_all((u8 *)at, header.length);
+  if (result < 0) fail(1, 0, result);
+  const u8 *end = at + header.length;
+  long count = (long)header.descriptors;
   long status = CALL(SYS_fcntl, 1, F_DUPFD_CLOEXEC, count + 2, 0, 0);
   if (status < 0) fail(1, 0, status);
-  long placed = place_descriptors(count, status);
-  if (placed < 0) fail(status, 0, placed);
-  at += sizeof *header;
+  result = place_descriptors(count, status);
+  if (result < 0) fail(status, 0, result);
 
   u32 last = 0;
   int keyrings = 1;
@@ -271,7 +288,6 @@ __attribute__((noreturn, used)) static void step(long *stack) {
     u32 argument = record->argument;
     if (record->operation < last || length > (u64)(end - payload)) fail(status, record->step, -EINVAL);
     last = record->operation;
-    long result;
     switch (record->operation) {
     case OP_SESSION_KEYRING:
       result = join_session_keyring();

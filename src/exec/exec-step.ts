@@ -6,7 +6,7 @@ import { arch } from 'node:process'
 import type { Credentials, LaunchSettings, ResourceLimits } from '../kernel/call-spec.js'
 import { type CapabilityMasks, NO_LIMITS } from '../kernel/capability-masks.js'
 import { Control, type Memory, Step } from '../kernel/memory.js'
-import { asFd, type Fd, type Libc } from '../libc/index.js'
+import { asFd, type Libc } from '../libc/index.js'
 import { EXEC_STEP_IMAGES } from './exec-step-images.js'
 
 /** The operations of a description; its records stand in this order. */
@@ -34,7 +34,7 @@ export const Operation = {
 
 /** "khs1". */
 const MAGIC = 0x3173_686b
-const HEADER_BYTES = 8
+const HEADER_BYTES = 16
 const RECORD_BYTES = 16
 const ALIGNMENT = 8
 const FIRST_ROOM = 1_024
@@ -43,7 +43,7 @@ const WORD_BITS = 32
 const UNLIMITED = 2n ** 64n - 1n
 /** Linux takes no larger one in a key of type "user", and no empty one. */
 const LARGEST_KEY_BYTES = 32_767
-/** Descriptors that the step has below the helper's: its description, and the pipe that tells how it went. */
+/** Descriptors that the step has below the helper's: its description, and the socket that tells how it went. */
 export const STEP_DESCRIPTORS = 2
 
 /** Writes a description, record by record. */
@@ -74,6 +74,7 @@ export class Description {
   }
 
   get bytes(): Buffer {
+    this.#bytes.writeUInt32LE(this.#length - HEADER_BYTES, 2 * WORD)
     return this.#bytes.subarray(0, this.#length)
   }
 
@@ -92,6 +93,8 @@ export class Description {
 }
 
 const NOTHING = new Uint8Array(0)
+/** What a socket takes in any case without that it is read. */
+const SOCKET_BYTES = 8_192
 
 /** A file that becomes one of a helper's descriptors. */
 export interface StepFile {
@@ -206,9 +209,21 @@ export function stepImage(memory: Memory, libc: Libc): number {
   return before - 1
 }
 
-/** Puts a description where only the step will find it. @returns `-errno` if no descriptor or memory is left */
-export function writeDescription(libc: Libc, description: Description): Fd | number {
-  const fd = libc.sealedFile('khelper-exec-step-orders', description.bytes, false)
-  description.wipe()
-  return fd
+/**
+ * Gives the step its orders: by a socket whose other end then tells how it went, or, where that does not hold so much, by
+ * a sealed file in memory.
+ * @param ends the two ends, ours first
+ * @returns what the step reads, which is `ends[1]` or to be closed; `-errno` if no descriptor or memory is left
+ */
+export function giveOrders(libc: Libc, description: Description, ends: Int32Array): number {
+  const { bytes } = description
+  try {
+    const error = libc.socketpairInto(ends)
+    if (error < 0) return error
+    const [ours = -1, theirs = -1] = ends
+    if (bytes.byteLength <= SOCKET_BYTES && libc.write(asFd(ours), bytes) === bytes.byteLength) return theirs
+    return libc.sealedFile('khelper-exec-step-orders', bytes, false)
+  } finally {
+    description.wipe()
+  }
 }

@@ -11,7 +11,6 @@ import { join } from 'node:path'
 import { Doorbell } from '../atomics-sync/index.js'
 import { type CapabilityMasks, NO_LIMITS, readMasks } from '../kernel/capability-masks.js'
 import type { Completer } from '../kernel/complete.js'
-import { ONE } from '../kernel/event-counter.js'
 import { handOver } from '../kernel/hand-over.js'
 import { closeOwned, closePipes, WATCH_BITS } from '../kernel/launch-descriptors.js'
 import {
@@ -48,14 +47,7 @@ import {
   SpawnAttributes,
   setTimerSlack,
 } from '../libc/index.js'
-import {
-  describe,
-  needsStep,
-  STEP_DESCRIPTORS,
-  type StepFile,
-  stepImage,
-  writeDescription,
-} from './exec-step.js'
+import { describe, giveOrders, needsStep, STEP_DESCRIPTORS, type StepFile, stepImage } from './exec-step.js'
 import { NativePayloadReader } from './native-payload.js'
 import type { Steering } from './payload-cursor.js'
 import { openFlags } from './stdio.js'
@@ -263,7 +255,7 @@ export class PosixLauncher {
   }
 
   /**
-   * Makes what the exec step needs beside the helper's descriptors, and puts it before them: its orders, and the pipe
+   * Makes what the exec step needs beside the helper's descriptors, and puts it before them: its orders, and the socket
    * that tells how it went.
    * @returns the descriptor of its program
    */
@@ -288,13 +280,12 @@ export class PosixLauncher {
       program: found ?? Buffer.from(`${path}\0`),
     })
     for (const [, secret] of secrets) secret.fill(0)
-    const orders = writeDescription(this.#libc, description)
-    if (orders < 0) return { error: orders, step: stepOf(orders) }
-    made.push(asFd(orders))
     const at = row + Process.STEP_PIPE
-    const error = this.#libc.pipeInto(this.#memory.words.subarray(at, at + 2), false)
-    if (error < 0) return { error, step: Step.PIPE }
-    sources.unshift(orders, this.#memory.words[at + 1])
+    const ends = this.#memory.words.subarray(at, at + 2)
+    const orders = giveOrders(this.#libc, description, ends)
+    if (orders < 0) return { error: orders, step: stepOf(orders) }
+    if (orders !== ends[1]) made.push(asFd(orders))
+    sources.unshift(orders, ends[1])
     return image
   }
 
@@ -393,17 +384,10 @@ export class PosixLauncher {
         const pidfd = (words[row + Process.PIDFD] ?? 0) - 1
         const watched =
           pidfd >= 0 && libc.epollAdd(epoll, asFd(pidfd), EPOLLIN | EPOLLONESHOT, index << WATCH_BITS) === 0
-        if (!watched) this.#handOverUnwatched()
+        if (!watched) Atomics.add(words, this.#memory.control(Control.UNWATCHED), 1)
+        return watched
       },
     )
-  }
-
-  /** Without a pidfd the wait_for_helper thread asks for it from time to time. */
-  #handOverUnwatched(): void {
-    const { words } = this.#memory
-    Atomics.add(words, this.#memory.control(Control.UNWATCHED), 1)
-    const event = asFd(words[this.#memory.control(Control.EVENT_FD)] ?? -1)
-    this.#libc.write(event, ONE)
   }
 
   #pidfd(pid: number): number {

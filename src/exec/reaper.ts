@@ -13,8 +13,8 @@
  * A launch by an exec step is told here how it went, by a pipe in the same set: no khelper waits for it.
  */
 import type { Completer } from '../kernel/complete.js'
-import { stepFailed, stepSucceeded } from '../kernel/hand-over.js'
-import { WATCH_BITS, Watch } from '../kernel/launch-descriptors.js'
+import { isStepAsked, stepFailed, stepSucceeded } from '../kernel/hand-over.js'
+import { WATCH_BITS, Watch, watchStep } from '../kernel/launch-descriptors.js'
 import {
   Control,
   type Memory,
@@ -168,6 +168,8 @@ export class Reaper {
       left -= 1
       if (state !== ProcessState.LIVE && state !== ProcessState.SIGNALLING) continue
       if (Atomics.load(words, row + Process.HANDED_OVER) === 0) continue
+      // Watched already is as good: the event comes at once where there is something to read.
+      if (isStepAsked(this.#memory, process)) watchStep(this.#memory, this.#libc, process, this.#epoll)
       if (!this.#watch(process, row)) unwatched = true
     }
     this.#unwatched = unwatched
@@ -191,7 +193,7 @@ export class Reaper {
   }
 
   /**
-   * The exec step has told that it failed, or its pipe is closed: then the program runs, or somebody has killed the
+   * The exec step has told that it failed, or its socket is closed: then the program runs, or somebody has killed the
    * process before it could.
    */
   #stepped(index: ProcessIndex): void {

@@ -16,6 +16,7 @@ const STEP_MS = 100
 /**
  * @param slot of a call that is queued
  * @param watch looks after the threads meanwhile
+ * @param wakeReaper has the wait_for_helper thread look at steps that somebody asks for
  * @param deadline in the time of `performance.now()`; none: a call that no khelper takes up is waited for as long as it takes
  * @returns whether it is over
  */
@@ -23,6 +24,7 @@ export function awaitExec(
   memory: Memory,
   slot: SlotIndex,
   watch: () => void,
+  wakeReaper: () => void,
   deadline = Number.POSITIVE_INFINITY,
 ): boolean {
   const { words } = memory
@@ -31,6 +33,8 @@ export function awaitExec(
   let taken: number | undefined
   // Whoever ends the exec swaps its state in, and wakes us if it finds AWAITED.
   Atomics.compareExchange(words, exec, ExecState.PENDING, ExecState.AWAITED)
+  // Before there is a pid it is the khelper that sees AWAITED; see `hand-over.ts`.
+  if (Atomics.load(words, row + Slot.PID) !== 0) wakeReaper()
   while (Atomics.load(words, exec) === ExecState.AWAITED) {
     // One that was withdrawn has no exec to wait for, however long it stays in the queue.
     const state = Atomics.load(words, row + Slot.STATE)

@@ -4,8 +4,13 @@
  *
  *   STARTING   the row is the khelper's; the process is being made
  *   LIVE       there is a process: it can be signalled (`pending-signal.ts`), and its call is told its pid
- *   exec'd     without an exec step, at once; with one, when the wait_for_helper thread finds its pipe closed
+ *   exec'd     without an exec step, at once; with one, when the wait_for_helper thread finds its socket closed
  *   failed     the step has told why; nothing of the program ran, and the process is only to be reaped
+ *
+ * How a step went is only watched where somebody wants to know it before the end: a call that ends with its exec, a caller
+ * that is told of it (TELL_EXEC). Else it is read at the end, or when somebody asks (`awaitExec`): he says so in EXEC and
+ * then, if there is a pid, wakes the wait_for_helper thread, which looks at all that are handed over; the khelper says
+ * that there is a pid and that the process is handed over, and then looks at EXEC. One of both sees the other.
  *
  * A process that is stopped or killed in its step, by whoever may signal it by then, holds up its own call alone: no
  * thread waits for a step.
@@ -13,6 +18,7 @@
 import { asFd, type Libc } from '../libc/index.js'
 import type { Completer } from './complete.js'
 import { UMH_WAIT_PROC } from './constants.js'
+import { ONE } from './event-counter.js'
 import { closeOwned, watchCaptures, watchStep } from './launch-descriptors.js'
 import {
   Control,
@@ -22,6 +28,7 @@ import {
   type ProcessIndex,
   ProcessState,
   Slot,
+  SlotFlag,
   type SlotIndex,
   SlotState,
   Step,
@@ -37,8 +44,9 @@ const SIGKILL = 9
  * Says that there is a process, and sends it what it was to be sent. Its exit may be seen from here on.
  * @param pidfd gives a pidfd of it, or a negative number: then it is asked for from time to time
  * @param letGo called when the slot is needed no more: right behind it the call may end, and the slot be another's
- * @param watchExit called last: once the exit is seen, the row may be another launch's, whose step's pipe would be watched
- *   before that launch has said so, and what its step tells would be lost
+ * @param watchExit called last: once the exit is seen, the row may be another launch's, whose step would be watched
+ *   before that launch has said so, and what it tells would be lost. Tells whether the exit is watched; if not the
+ *   wait_for_helper thread is woken to look for it
  */
 export function handOver(
   memory: Memory,
@@ -48,7 +56,7 @@ export function handOver(
   index: ProcessIndex,
   pidfd: (pid: number) => number,
   letGo: () => void,
-  watchExit: () => void = () => {},
+  watchExit: () => boolean,
 ): void {
   const { words } = memory
   const slotRow = memory.slot(slot)
@@ -64,32 +72,33 @@ export function handOver(
   words[slotRow + Slot.PROCESS_GENERATION] = words[row + Process.GENERATION] ?? 0
   watchCaptures(memory, libc, index, epoll)
   words[row + Process.PIDFD] = Math.max(0, pidfd(pid) + 1)
-  if (waited && !stepping) Atomics.store(words, slotRow + Slot.STATE, SlotState.RUNNING)
+  const told = !waited || ((words[slotRow + Slot.FLAGS] ?? 0) & SlotFlag.TELL_EXEC) !== 0
+  if (waited) Atomics.store(words, slotRow + Slot.STATE, SlotState.RUNNING)
   Atomics.store(words, row + Process.STATE, ProcessState.LIVE)
   const pending = tellPid(memory, slot, pid)
   if (pending !== undefined) send(memory, libc, index, pid, pending)
   if (!stepping) completer.execDone(slot, ExecState.STARTED)
   letGo()
-  if (stepping) watchStep(memory, libc, index, epoll)
-  else if (!waited) completer.umhComplete(slot, 0)
+  if (stepping && told) watchStep(memory, libc, index, epoll)
+  else if (!stepping && !waited) completer.umhComplete(slot, 0)
   // From here the process may be reaped, and the row be another launch's.
   Atomics.store(words, row + Process.HANDED_OVER, 1)
-  watchExit()
+  const asked = stepping && !told && Atomics.load(words, slotRow + Slot.EXEC) === ExecState.AWAITED
+  if (!watchExit() || asked) libc.write(asFd(words[memory.control(Control.EVENT_FD)] ?? -1), ONE)
 }
 
 /**
- * By the wait_for_helper thread: the exec step's pipe is closed. The program runs, or somebody has killed the process
+ * By the wait_for_helper thread: the exec step's socket is closed. The program runs, or somebody has killed the process
  * before it could, which is then seen as its end.
  */
 export function stepSucceeded(memory: Memory, completer: Completer, index: ProcessIndex): void {
-  const { words } = memory
   const slot = takeStep(memory, index)
   if (slot === undefined) return
-  const waited = (words[memory.process(index) + Process.SLOT] ?? 0) > 0
+  const waited = (memory.words[memory.process(index) + Process.SLOT] ?? 0) > 0
   completer.execDone(slot, ExecState.STARTED)
-  // Pending until here: a flush waits for the exec.
-  if (waited) Atomics.store(words, memory.slot(slot) + Slot.STATE, SlotState.RUNNING)
-  else completer.umhComplete(slot, 0)
+  if (waited) return
+  completer.umhComplete(slot, 0)
+  // Pending until here.
   tellFlushers(memory)
 }
 
@@ -116,6 +125,13 @@ export function stepFailed(
   Atomics.store(words, memory.slot(slot) + Slot.PID, 0)
   completer.fail(slot, error, step === Step.NONE ? Step.EXEC_STEP : step)
   tellFlushers(memory)
+}
+
+/** Whether a step is under way that somebody has asked for, and nobody watches. */
+export function isStepAsked(memory: Memory, index: ProcessIndex): boolean {
+  const { words } = memory
+  const slot = (words[memory.process(index) + Process.STEP_SLOT] ?? 0) - 1
+  return slot >= 0 && Atomics.load(words, memory.slot(slot as SlotIndex) + Slot.EXEC) === ExecState.AWAITED
 }
 
 /** The call whose step has ended, once. */

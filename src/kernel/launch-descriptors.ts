@@ -30,7 +30,7 @@ export function watchCaptures(memory: Memory, libc: Libc, process: ProcessIndex,
   for (const [readEnd, watch] of CAPTURES) watchPipe(memory, libc, process, epoll, readEnd, watch)
 }
 
-/** From here the wait_for_helper thread may hear how the exec went, and end the call. */
+/** From here the wait_for_helper thread may hear how the exec step went, and end the call. */
 export function watchStep(memory: Memory, libc: Libc, process: ProcessIndex, epoll: Fd): void {
   watchPipe(memory, libc, process, epoll, Process.STEP_PIPE, Watch.STEP)
 }

@@ -372,7 +372,7 @@ export const Process = {
   HANDED_OVER: 10,
   /** What its descendants are known by (`process-tree.ts`). */
   MARK: 11,
-  /** With an exec step: the pipe that tells how it went, as for captured output. */
+  /** With an exec step: our end and its end of the socket that tells how it went; 0: none. */
   STEP_PIPE: 12,
   /** The slot whose exec step is under way, plus one; 0: none is. */
   STEP_SLOT: 14,

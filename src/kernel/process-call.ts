@@ -19,6 +19,9 @@ const BLOCKED_LOOK_MS = 20
 /** Generous for a launch under load; a process that exits waits no longer for it. */
 const LONGEST_FINISH_MS = 2_000
 
+/** Its exec is told of, so that nobody has to ask. */
+const NOTHING = (): void => {}
+
 export interface ProcessEvents {
   /** The exec has succeeded. */
   started(pid: number): void
@@ -126,7 +129,7 @@ export class ProcessCall implements Ending, DescriptorWaiter {
     }
     if (this.#slot === undefined) return undefined
     const row = caller.memory.slot(this.#slot)
-    awaitExec(caller.memory, this.#slot, () => this.#host.watch())
+    awaitExec(caller.memory, this.#slot, () => this.#host.watch(), NOTHING)
     const pid = caller.memory.words[row + Slot.PID] ?? 0
     if (pid === 0) return undefined
     this.#pid = pid
@@ -137,7 +140,7 @@ export class ProcessCall implements Ending, DescriptorWaiter {
   finishLaunch(): void {
     if (this.#slot === undefined) return
     const { memory } = this.#host.caller
-    awaitExec(memory, this.#slot, () => {}, performance.now() + LONGEST_FINISH_MS)
+    awaitExec(memory, this.#slot, NOTHING, NOTHING, performance.now() + LONGEST_FINISH_MS)
   }
 
   /** @returns whether there was a process to signal; waits for the exec before it looks, unless that takes long */

@@ -9,6 +9,7 @@ import { type Memory, Process, type ProcessIndex, type SlotIndex } from './memor
 import { freeProcess } from './process-table.js'
 
 const NO_PIDFD = () => -1
+const NOT_WATCHED = () => false
 
 /**
  * @returns whether the program runs, and has been handed to the wait_for_helper thread, which must be
@@ -31,6 +32,6 @@ export function recoverLaunch(
     freeProcess(memory, index)
     return false
   }
-  handOver(memory, libc, completer, slot, index, NO_PIDFD, () => {})
+  handOver(memory, libc, completer, slot, index, NO_PIDFD, () => {}, NOT_WATCHED)
   return true
 }

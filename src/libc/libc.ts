@@ -30,6 +30,7 @@ const EIO = 5
 const AF_UNIX = 1
 const SOCK_STREAM = 1
 const SOCK_CLOEXEC = O_CLOEXEC
+const SOCK_NONBLOCK = O_NONBLOCK
 const F_GETFL = 3
 const F_SETFL = 4
 const F_DUPFD_CLOEXEC = 1030
@@ -38,6 +39,7 @@ const SOL_SOCKET = 1
 const SO_PEERCRED = 17
 /** struct ucred: pid, uid, gid. */
 const UCRED_BYTES = 12
+const SEEK_SET = 0
 const SEEK_END = 2
 const SPLICE_F_MOVE = 1
 const SPLICE_F_NONBLOCK = 2
@@ -146,12 +148,14 @@ export class Libc {
     return this.#posixSpawn(pid, path, actions, attributes, argv, envp)
   }
 
-  /**
-   * Makes a pipe, close-on-exec, into `ends` (read end, write end); `ends` may be shared memory.
-   * @param blocks whether reading waits while it is empty
-   */
-  pipeInto(ends: Int32Array, blocks = true): number {
-    return this.#result(this.#pipe2(ends, blocks ? O_CLOEXEC : O_CLOEXEC | O_NONBLOCK))
+  /** Makes a pipe, close-on-exec, into `ends` (read end, write end); `ends` may be shared memory. */
+  pipeInto(ends: Int32Array): number {
+    return this.#result(this.#pipe2(ends, O_CLOEXEC))
+  }
+
+  /** Makes a pair of connected stream sockets, close-on-exec, that do not block; `ends` may be shared memory. */
+  socketpairInto(ends: Int32Array): number {
+    return this.#result(this.#socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends))
   }
 
   /** Makes a pipe, close-on-exec; -errno if there is no fd left. */
@@ -220,6 +224,7 @@ export class Libc {
     if (fd === -EINVAL && executable) fd = this.#result(this.#memfdCreate(name, flags))
     if (fd < 0) return fd
     const written = this.write(asFd(fd), bytes)
+    this.#lseek(fd, 0, SEEK_SET)
     const result = written < 0 ? written : this.#result(this.#fcntl(fd, F_ADD_SEALS, ALL_SEALS))
     if (result >= 0 && written === bytes.byteLength) return asFd(fd)
     this.close(asFd(fd))

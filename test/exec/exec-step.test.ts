@@ -85,7 +85,7 @@ for (const architecture of Object.keys(EXEC_STEP_IMAGES)) {
   describe(`the exec step on ${architecture}`, { skip: noEmulator && `needs ${QEMU[architecture]}` }, () => {
     const run = runner(architecture)
 
-    test('descriptors, arguments and environment come through; its pipe is closed by the exec', async () => {
+    test('descriptors, arguments and environment come through; what tells of it is closed by the exec', async () => {
       const script = 'echo "$GIVEN $1"; ls /proc/self/fd | tr "\\n" " "'
       const { stdout, failure } = await run(shell(three()), ['sh', '-c', script, 'x', 'one argument'])
       assert.equal(failure, undefined)
@@ -200,9 +200,22 @@ for (const architecture of Object.keys(EXEC_STEP_IMAGES)) {
         const { stdout, failure, code } = await run(description, ['sh', '-c', 'echo ran'])
         assert.deepEqual([stdout, failure, code], ['', [Step.NONE, errno('EINVAL')], 127])
       }
-      // A payload that says to be longer than the description is.
-      const cut = three().add(Operation.UMASK, Step.UMASK, 0, new Uint8Array(64)).bytes.subarray(0, -32)
-      assert.deepEqual((await run(cut)).failure, [Step.UMASK, errno('EINVAL')])
+      // A record that says to be longer than the description is; a description that says so.
+      const long = three().add(Operation.UMASK, Step.UMASK, 0, new Uint8Array(64)).bytes
+      assert.deepEqual((await run(long.subarray(0, -32))).failure, [Step.NONE, errno('EINVAL')])
+      long.writeUInt32LE(1_000, 28)
+      assert.deepEqual((await run(long)).failure, [Step.UMASK, errno('EINVAL')])
+    })
+
+    test('a description of more than a page', async () => {
+      const groups = Uint32Array.from({ length: 2_000 }, (_, index) => index + 1)
+      const description = three()
+        .add(Operation.UMASK, Step.UMASK, 0o070)
+        .add(Operation.GROUPS, Step.SETGROUPS, 0, new Uint8Array(groups.buffer))
+      const { stdout, failure } = await run(shell(description), ['sh', '-c', 'umask'])
+      const refused = [Step.SETGROUPS, errno('EPERM')]
+      if (needsRoot) assert.deepEqual(failure, refused)
+      else assert.equal(stdout, '0070\n')
     })
   })
 }

@@ -11,8 +11,15 @@ export const SIGKILL = 9
 export const EPERM = 1
 export const WAIT_STATUS = 256
 
-/** A call that a khelper has taken up, and its process, which has just been made. */
-export function launched({ memory: layout, complete, table }: Modules, stepping: boolean, wait: number) {
+/**
+ * A call that a khelper has taken up, and its process, which has just been made.
+ * @param stepping whether an exec step is under way, and whether its call is to be told of the exec
+ */
+export function launched(
+  { memory: layout, complete, table }: Modules,
+  stepping: 'no' | 'told' | 'untold',
+  wait: number,
+) {
   const { Slot, SlotState, Process, Waiter } = layout
   const memory = layout.Memory.create({ descriptors: 2, pages: 1, khelpers: 1 })
   const { words } = memory
@@ -23,14 +30,18 @@ export function launched({ memory: layout, complete, table }: Modules, stepping:
   words[row + Slot.WAITER] = Waiter.SYNC
   const process = table.allocateProcess(memory)
   words[memory.process(process) + Process.PID] = PID
-  if (stepping) words[memory.process(process) + Process.STEP_PIPE] = PIPE
+  if (stepping !== 'no') words[memory.process(process) + Process.STEP_PIPE] = PIPE
+  if (stepping === 'told') words[row + layout.Slot.FLAGS] = layout.SlotFlag.TELL_EXEC
   const sent: number[] = []
   /** Pipes that were watched. */
   const pipes: number[] = []
-  /** Raised when the step's pipe is watched, and when the process is handed over. */
-  const watched = new Int32Array(new SharedArrayBuffer(8))
+  /** Raised when the step is watched, when the exit is, and when the wait_for_helper thread is woken. */
+  const watched = new Int32Array(new SharedArrayBuffer(12))
   const libc = {
     close() {},
+    write() {
+      wake(watched)
+    },
     kill(_pid: number, signal: number) {
       sent.push(signal)
       return 0
@@ -75,8 +86,39 @@ export function handOver({ launch }: Modules, call: Launched, done: () => void =
     () => {
       Atomics.store(watched, 1, 1)
       Atomics.notify(watched, 1)
+      return true
     },
   )
+}
+
+/** What an eventfd does. */
+function wake(watched: Int32Array): void {
+  Atomics.add(watched, 2, 1)
+  Atomics.notify(watched, 2)
+}
+
+/** The caller asks for the exec, as `awaitExec` does, and waits for it without a bound. */
+export function askForExec({ memory: layout }: Modules, { memory, row, watched }: Launched): void {
+  const { Slot, ExecState } = layout
+  const { words } = memory
+  const exec = row + Slot.EXEC
+  Atomics.compareExchange(words, exec, ExecState.PENDING, ExecState.AWAITED)
+  if (Number(Atomics.load(words, row + Slot.PID)) !== 0) wake(watched)
+  while (Atomics.load(words, exec) === ExecState.AWAITED) Atomics.wait(words, exec, ExecState.AWAITED)
+}
+
+/** The wait_for_helper thread, each time it is woken, looks at what is handed over, until the step is over. */
+export function lookWhenWoken({ memory: layout, launch }: Modules, call: Launched): void {
+  const { memory, completer, process, watched } = call
+  const handedOver = memory.process(process) + layout.Process.HANDED_OVER
+  for (let seen = 0; ; ) {
+    while (Atomics.load(watched, 2) === seen) Atomics.wait(watched, 2, seen)
+    seen = Atomics.load(watched, 2)
+    if (Number(Atomics.load(memory.words, handedOver)) === 0) continue
+    if (!launch.isStepAsked(memory, process)) continue
+    launch.stepSucceeded(memory, completer, process)
+    return
+  }
 }
 
 /**

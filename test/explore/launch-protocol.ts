@@ -22,7 +22,7 @@ export const launch: Protocol = {
       name: 'a signal for a helper that has no process yet is sent once, by its khelper or by its caller',
       scenario: modules => {
         const { parts } = modules
-        const call = parts.launched(modules, false, modules['constants'].UMH_WAIT_PROC)
+        const call = parts.launched(modules, 'no', modules['constants'].UMH_WAIT_PROC)
         let told = false
         return {
           threads: [
@@ -42,7 +42,7 @@ export const launch: Protocol = {
       name: 'SIGKILL behind another signal is not lost',
       scenario: modules => {
         const { pending, parts } = modules
-        const call = parts.launched(modules, false, modules['constants'].UMH_WAIT_PROC)
+        const call = parts.launched(modules, 'no', modules['constants'].UMH_WAIT_PROC)
         return {
           threads: [
             () => parts.handOver(modules, call),
@@ -64,7 +64,7 @@ export const launch: Protocol = {
       name: 'two threads that signal at once: SIGKILL is not lost',
       scenario: modules => {
         const { pending, parts } = modules
-        const call = parts.launched(modules, false, modules['constants'].UMH_WAIT_PROC)
+        const call = parts.launched(modules, 'no', modules['constants'].UMH_WAIT_PROC)
         const leave = (signal: number) => () => {
           const own = pending.leaveSignal(call.memory, call.slot, { signal, tree: false })
           if (own !== undefined) call.sent.push(own.signal)
@@ -81,7 +81,7 @@ export const launch: Protocol = {
       name: 'an exec step that succeeds: the exec is told once, a call that does not wait ends with it, and its khelper has let go',
       scenario: modules => {
         const { launch, memory: layout, constants, parts } = modules
-        const call = parts.launched(modules, true, constants.UMH_WAIT_EXEC)
+        const call = parts.launched(modules, 'untold', constants.UMH_WAIT_EXEC)
         let retval = -1
         let early = false
         return {
@@ -114,7 +114,7 @@ export const launch: Protocol = {
       scenario: modules => {
         const { launch, memory: layout, constants, parts } = modules
         const { Slot, Step } = layout
-        const call = parts.launched(modules, true, constants.UMH_WAIT_PROC)
+        const call = parts.launched(modules, 'told', constants.UMH_WAIT_PROC)
         let retval = 0
         return {
           threads: [
@@ -149,12 +149,11 @@ export const launch: Protocol = {
       },
     },
     {
-      name: 'a helper that is killed in its step: its exec is over, its end is told once, and a flush goes on',
+      name: 'a helper that is killed in its step: its exec is over, and its end is told once',
       scenario: modules => {
-        const { launch, memory: layout, constants, workqueue, parts } = modules
-        const call = parts.launched(modules, true, constants.UMH_WAIT_PROC)
+        const { launch, memory: layout, constants, parts } = modules
+        const call = parts.launched(modules, 'told', constants.UMH_WAIT_PROC)
         let retval = 0
-        let flushed = false
         return {
           threads: [
             () => parts.handOver(modules, call),
@@ -163,16 +162,57 @@ export const launch: Protocol = {
               launch.stepSucceeded(call.memory, call.completer, call.process)
               call.completer.umhComplete(call.slot, parts.WAIT_STATUS)
             },
-            async () => {
-              await workqueue.flushWorkqueue(call.memory)
-              const exec = Atomics.load(call.memory.words, call.row + layout.Slot.EXEC)
-              flushed = exec === layout.ExecState.STARTED
+            () => {
               retval = parts.awaitEnd(modules, call)
             },
           ],
           check() {
-            if (!flushed) throw new Error('flushed before its exec was over')
             if (retval !== parts.WAIT_STATUS) throw new Error(`retval ${retval}`)
+            const exec = call.memory.words[call.row + layout.Slot.EXEC]
+            if (exec !== layout.ExecState.STARTED) throw new Error(`exec ${exec}`)
+          },
+        }
+      },
+    },
+    {
+      name: 'a call that ends with its exec is pending until then',
+      scenario: modules => {
+        const { launch, constants, workqueue, parts } = modules
+        const call = parts.launched(modules, 'untold', constants.UMH_WAIT_EXEC)
+        const over = new Int32Array(new SharedArrayBuffer(4))
+        let flushed = -1
+        return {
+          threads: [
+            () => parts.handOver(modules, call),
+            () => {
+              parts.awaitStep(call)
+              Atomics.store(over, 0, 1)
+              launch.stepSucceeded(call.memory, call.completer, call.process)
+            },
+            async () => {
+              await workqueue.flushWorkqueue(call.memory)
+              flushed = Atomics.load(over, 0)
+            },
+          ],
+          check() {
+            if (flushed !== 1) throw new Error('flushed before its exec was over')
+          },
+        }
+      },
+    },
+    {
+      name: 'a step that nobody watches: who asks for the exec, at whatever moment, hears of it',
+      scenario: modules => {
+        const { constants, parts } = modules
+        const call = parts.launched(modules, 'untold', constants.UMH_WAIT_PROC)
+        return {
+          threads: [
+            () => parts.handOver(modules, call),
+            () => parts.askForExec(modules, call),
+            () => parts.lookWhenWoken(modules, call),
+          ],
+          check() {
+            if (call.pipes.length !== 0) throw new Error('it is watched')
           },
         }
       },
@@ -181,7 +221,7 @@ export const launch: Protocol = {
       name: 'a process that exits at once: its row is the next launch’s, whose pipe is not watched for it',
       scenario: modules => {
         const { constants, parts } = modules
-        const call = parts.launched(modules, true, constants.UMH_WAIT_EXEC)
+        const call = parts.launched(modules, 'untold', constants.UMH_WAIT_EXEC)
         return {
           threads: [() => parts.handOver(modules, call), () => parts.reapAndReuse(modules, call)],
           check() {
@@ -231,20 +271,32 @@ export const launch: Protocol = {
     {
       name: 'the step may end the call before its khelper has let go of it',
       file: 'kernel/hand-over.js',
-      from: 'letGo();\n    if (stepping)\n        watchStep(memory, libc, index, epoll);',
-      to: 'if (stepping)\n        watchStep(memory, libc, index, epoll);\n    letGo();\n    if (stepping) {}',
+      from: 'letGo();\n    if (stepping && told)\n        watchStep(memory, libc, index, epoll);',
+      to: 'if (stepping && told)\n        watchStep(memory, libc, index, epoll);\n    letGo();\n    if (stepping) {}',
     },
     {
       name: 'the process may be reaped before its step is watched',
       file: 'kernel/hand-over.js',
-      from: 'letGo();\n    if (stepping)',
-      to: 'Atomics.store(words, row + Process.HANDED_OVER, 1);\n    letGo();\n    if (stepping)',
+      from: 'letGo();\n    if (stepping',
+      to: 'Atomics.store(words, row + Process.HANDED_OVER, 1);\n    letGo();\n    if (stepping',
     },
     {
       name: 'its exit is watched before its step is',
       file: 'kernel/hand-over.js',
-      from: 'letGo();\n    if (stepping)\n        watchStep(',
-      to: 'letGo();\n    watchExit();\n    if (stepping)\n        watchStep(',
+      from: 'letGo();\n    if (stepping',
+      to: 'letGo();\n    watchExit();\n    if (stepping',
+    },
+    {
+      name: 'the khelper looks whether somebody asks before the process is handed over',
+      file: 'kernel/hand-over.js',
+      from: 'Atomics.store(words, row + Process.HANDED_OVER, 1);\n    const asked = stepping && !told && Atomics.load(words, slotRow + Slot.EXEC) === ExecState.AWAITED;',
+      to: 'const asked = stepping && !told && Atomics.load(words, slotRow + Slot.EXEC) === ExecState.AWAITED;\n    Atomics.store(words, row + Process.HANDED_OVER, 1);',
+    },
+    {
+      name: 'the khelper does not look whether somebody asks',
+      file: 'kernel/hand-over.js',
+      from: '=== ExecState.AWAITED;\n    if (',
+      to: '=== ExecState.FAILED;\n    if (',
     },
     {
       name: 'two signals at once: one is stored over the other',
@@ -259,10 +311,10 @@ export const launch: Protocol = {
       to: 'if (true)\n        completer.execDone',
     },
     {
-      name: 'a call in its step counts as one that runs',
+      name: 'a flush hears nothing of a call that ends with its exec',
       file: 'kernel/hand-over.js',
-      from: 'if (waited && !stepping)\n        Atomics.store',
-      to: 'if (waited)\n        Atomics.store',
+      from: 'completer.umhComplete(slot, 0);\n    // Pending until here.\n    tellFlushers(memory);',
+      to: 'completer.umhComplete(slot, 0);',
     },
     {
       name: 'a step is over twice',

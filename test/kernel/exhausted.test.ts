@@ -140,7 +140,12 @@ test('nobody waits for the exec of a call that was withdrawn', () => {
   const slot = 0 as SlotIndex
   Atomics.store(memory.words, memory.slot(slot) + Slot.STATE, SlotState.CANCELLED)
   assert.equal(
-    awaitExec(memory, slot, () => assert.fail('it waits')),
+    awaitExec(
+      memory,
+      slot,
+      () => assert.fail('it waits'),
+      () => {},
+    ),
     true,
   )
 })

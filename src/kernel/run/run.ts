@@ -508,6 +508,12 @@ class RunCall implements Ending, DescriptorWaiter {
       this.#host.watch()
     }
     if (this.#slot === undefined) return true
-    return awaitExec(caller.memory, this.#slot, () => this.#host.watch(), deadline)
+    return awaitExec(
+      caller.memory,
+      this.#slot,
+      () => this.#host.watch(),
+      () => this.#host.signaller.wakeReaper(),
+      deadline,
+    )
   }
 }

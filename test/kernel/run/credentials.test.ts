@@ -6,7 +6,7 @@ import { chmodSync, chownSync, mkdtempSync, readFileSync, rmSync, statSync, writ
 import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, describe, test } from 'node:test'
-import { boot, type Kernel, type RunOptions } from '../../../src/index.js'
+import { boot, type Kernel, Keyring, type RunOptions } from '../../../src/index.js'
 import { eventually } from '../../helpers/resources.js'
 
 const ROOT = process.getuid?.() === 0
@@ -222,6 +222,26 @@ test('with the launcher child_process they are refused', async () => {
 test('an in-thread helper has no credentials of its own', async () => {
   await using kernel = boot({ khelpers: 1 })
   assert.throws(() => kernel.run('file:///x.mjs', [], { uid: 1 }), { code: 'ERR_INVALID_ARG_VALUE' })
+})
+
+test('orders that a socket does not hold: many groups, and large secrets', { skip: needsRoot }, async () => {
+  await using kernel = boot({ khelpers: 1 })
+  const groups = Array.from({ length: 3_000 }, (_, index) => index + 1)
+  const keys = new Keyring({ large: Buffer.alloc(30_000, 'x'), larger: Buffer.alloc(200_000, 'y') })
+  const script = 'id -G | wc -w; cd "$CREDENTIALS_DIRECTORY"; wc -c <large; wc -c <larger'
+  assert.equal(await shell(kernel, script, { ...OTHER, groups, keys }), '3001\n30000\n200000')
+})
+
+test('the pid and the exec of a helper behind a step are told when they are asked for', async () => {
+  await using kernel = boot({ khelpers: 1 })
+  const helper = kernel.run('sleep', ['60'], { umask: 0o022, reject: false })
+  assert.ok(helper.pid)
+  assert.equal(readFileSync(`/proc/${helper.pid}/comm`, 'utf8'), 'sleep\n')
+  helper.kill('SIGKILL')
+  assert.equal((await helper).signalCode, 'SIGKILL')
+  const refused = kernel.run('/no/such/program', [], { umask: 0o022, reject: false })
+  assert.equal(refused.pid, undefined)
+  assert.equal((await refused).retval, -2)
 })
 
 test('steps that fail at once, on several threads: each tells its own call why', async () => {
