@@ -86,6 +86,14 @@ for (const launcher of ['posix_spawn', 'child_process'] as const) {
       assert.deepEqual([exitCode, timedOut], [33, true])
     })
 
+    test('a grace period that is longer than a launch may take is had in full', async () => {
+      const source = `export default (argv, envp, { signal }) =>
+        new Promise(resolve => signal.addEventListener('abort', () => setTimeout(() => resolve(7), 2500)))`
+      const options = { timeout: 200, forceKillAfter: 60_000, reject: false } as const
+      const { exitCode, timedOut } = await kernel.run(new URL(inThreadHelper(source)), [], options)
+      assert.deepEqual([exitCode, timedOut], [7, true])
+    })
+
     test('a helper that asks for context.signal and loops all the same is killed after the grace period', async () => {
       const source = 'export default (argv, envp, { signal }) => { signal.aborted; for (;;); }'
       const result = await kernel.run(inThreadHelper(source), [], {

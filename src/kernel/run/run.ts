@@ -23,7 +23,7 @@ import { startOf, type TreeKill } from '../process-tree.js'
 import type { Signaller } from '../signaller.js'
 import type { StdinPipes } from '../stdin-pipe.js'
 import type { UsermodeHelperState } from '../usermodehelper.js'
-import { queueWork } from '../workqueue.js'
+import { isInThread, queueWork } from '../workqueue.js'
 import { checkArguments, checkKillOptions, type RunArguments, signalNumber } from './arguments.js'
 import { makeError, makeResult, noOutcome, type Outcome, readOutcome } from './result.js'
 import { openStdio, type RunStdio } from './stdio.js'
@@ -369,7 +369,9 @@ class RunCall implements Ending, DescriptorWaiter {
   #abandon(): void {
     const { caller, signaller, state } = this.#host
     const slot = this.#slot
-    if (slot === undefined || signaller.leaveTreeKill(slot, SIGKILL) !== undefined) return
+    // An in-thread helper is launched when it is taken up; what it takes after that is its grace period.
+    if (slot === undefined || isInThread(caller.memory, slot)) return
+    if (signaller.leaveTreeKill(slot, SIGKILL) !== undefined) return
     this.#abandoned = true
     this.#slot = undefined
     caller.unreference()

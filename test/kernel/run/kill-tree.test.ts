@@ -208,3 +208,22 @@ test('kill takes options of the right kind only', async () => {
   helper.kill({})
   assert.equal((await helper).signalCode, 'SIGTERM')
 })
+
+test('kill() reaches a helper that has joined the service’s process group, and what it left in its own', async () => {
+  await using kernel = boot({ khelpers: 1 })
+  const pids = pidFile()
+  const script = `import os, subprocess, sys, time
+child = subprocess.Popen(['sleep', '600'])
+os.setpgid(0, os.getpgid(os.getppid()))
+with open(sys.argv[1], 'a') as file: print(os.getpid(), child.pid, sep='\\n', file=file)
+time.sleep(600)`
+  const helper = kernel.run('python3', ['-c', script, pids.path], {
+    reject: false,
+    stdout: 'ignore',
+    stderr: 'ignore',
+  })
+  await eventually('it has joined', () => pids.pids().length === 2)
+  assert.equal(helper.kill('SIGKILL'), true)
+  assert.equal((await helper).signalCode, 'SIGKILL')
+  await eventually('both have gone', () => !pids.pids().some(alive))
+})
