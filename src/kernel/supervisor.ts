@@ -118,6 +118,8 @@ const LOADING_MS = 5_000
  * over long before this; what takes longer is a module whose own code does not end.
  */
 const IMPORT_MS = 250
+/** A khelper whose launch takes longer does nothing else for a while: its program's file system may have gone. */
+const HELD_BY_LAUNCH_MS = 1_000
 /** More than a thread opens to come up, and to load what it runs. */
 const THREAD_DESCRIPTORS = 12
 const SIGKILL = 9
@@ -162,8 +164,9 @@ export class Supervisor {
   #serial = 0
   /** When a thread that did not come up is tried again. */
   readonly #restartAt: (number | undefined)[] = []
-  /** Each khelper's TAKEN at the last look. */
+  /** Each khelper's TAKEN at the last look, and since when it has been the same. */
   readonly #takenBefore: number[] = []
+  readonly #takenSince: number[] = []
   #looked = 0
   /** When the event loop last had a turn behind `watch`, and whether one is due. */
   #turned = performance.now()
@@ -633,6 +636,17 @@ export class Supervisor {
     return false
   }
 
+  /** A launch takes a while on a loaded machine, and holds its khelper only if it hangs. */
+  #isHeld(index: number, row: number, taken: number): boolean {
+    const { words } = this.#memory
+    const now = performance.now()
+    if (taken !== this.#takenBefore[index]) this.#takenSince[index] = now
+    if (Atomics.load(words, row + Khelper.DETACHED) !== 0) return true
+    if (Atomics.load(words, row + Khelper.CURRENT) === 0) return false
+    const launches = Atomics.load(words, row + Khelper.STARTING) !== 0
+    return !launches || now - (this.#takenSince[index] ?? now) > HELD_BY_LAUNCH_MS
+  }
+
   /**
    * Adds a khelper where calls wait: one of those that stay, if every one that is there has come up; beyond them only
    * if each has been at one and the same call since the last look; and the one for programs only if there can be no
@@ -650,8 +664,7 @@ export class Supervisor {
       }
       const row = this.#memory.khelper(index as KhelperIndex)
       const taken = Atomics.load(words, row + Khelper.TAKEN)
-      const held =
-        Atomics.load(words, row + Khelper.CURRENT) !== 0 || Atomics.load(words, row + Khelper.DETACHED) !== 0
+      const held = this.#isHeld(index, row, taken)
       // One that is coming up, or is between two calls, will take the next.
       if (taken !== this.#takenBefore[index] || !held) stuck = false
       if (stateOfKhelper(Atomics.load(words, row + Khelper.STATE)) < KhelperState.RUNNING) up = false

@@ -17,6 +17,7 @@ import {
 import { basename } from 'node:path'
 import { arch } from 'node:process'
 import { test } from 'node:test'
+import { fileURLToPath } from 'node:url'
 import { inspect, promisify } from 'node:util'
 import { NAMESPACES } from '../../src/cli/stress/full-disk.js'
 import { boot, GFP_ATOMIC, Keyring, UMH_NO_WAIT, UMH_WAIT_EXEC, UMH_WAIT_PROC } from '../../src/index.js'
@@ -190,15 +191,20 @@ test('no place for secrets in which nobody can exchange them: EACCES, which says
 }, async () => {
   const service = `
     import { readdirSync } from 'node:fs'
-    import { boot, Keyring } from '${INDEX}'
+    import { boot, Keyring } from '/mnt/checkout/dist/src/index.js'
     const kernel = boot({ khelpers: 1 })
     const error = await kernel.run('true', [], { keys: new Keyring({ token: 'x' }) }).catch(error => error)
     await kernel.shutdown()
     console.log(JSON.stringify([error.code, error.message, readdirSync('/dev/shm'), readdirSync('/tmp')]))`
-  const mount = 'for p in /dev/shm /tmp /var/tmp; do mount -t tmpfs -o mode=777 none $p; done && exec "$@"'
+  // This checkout, and Node itself, may lie in one of those places.
+  const mount = `mount -t tmpfs none /mnt && mkdir /mnt/checkout && touch /mnt/node &&
+    mount --bind "$1" /mnt/checkout && mount --bind "$2" /mnt/node && cd / &&
+    for p in /dev/shm /tmp /var/tmp; do mount -t tmpfs -o mode=777 none $p; done &&
+    exec /mnt/node --input-type=module --eval "$3"`
+  const checkout = fileURLToPath(new URL('../../../', import.meta.url))
   const { stdout } = await promisify(execFile)('unshare', [
     ...NAMESPACES,
-    ...['sh', '-c', mount, 'sh', process.execPath, '--input-type=module', '--eval', service],
+    ...['sh', '-c', mount, 'sh', checkout, process.execPath, service],
   ])
   const [code, message, ...places] = JSON.parse(stdout)
   assert.equal(code, 'EACCES')
