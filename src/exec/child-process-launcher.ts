@@ -30,6 +30,8 @@ import {
 } from '../kernel/memory.js'
 import { findProgram } from '../kernel/path-search.js'
 import { tellPid } from '../kernel/pending-signal.js'
+import { signalGroup } from '../kernel/process-tree.js'
+import { sendByNode } from '../kernel/signaller.js'
 import { tellFlushers } from '../kernel/workqueue.js'
 import { errno, errnoOf, waitStatusOf } from '../libc/index.js'
 import { openStdioFile } from './stdio.js'
@@ -189,7 +191,7 @@ export class ChildProcessLauncher {
     })
     process.once('spawn', () => {
       const pending = tellPid(this.#memory, slot, process.pid ?? 0)
-      if (pending !== undefined) signalGroup(process, pending.signal)
+      if (pending !== undefined) signalChild(process, pending.signal)
       this.#completer.execDone(slot, ExecState.STARTED)
       if (waited) Atomics.store(words, row + Slot.STATE, SlotState.RUNNING)
       else this.#completer.umhComplete(slot, 0)
@@ -236,21 +238,16 @@ export class ChildProcessLauncher {
     words[row + Slot.TRUNCATED + capture.stream] = 1
     Atomics.store(words, row + Slot.KILLED, 1)
     capture.readable.destroy()
-    signalGroup(process, words[row + Slot.KILL_SIGNAL] ?? constants.signals.SIGTERM)
+    signalChild(process, words[row + Slot.KILL_SIGNAL] ?? constants.signals.SIGTERM)
     const grace = words[row + Slot.GRACE] ?? -1
     if (grace < 0) return
-    const overdue = setTimeout(() => signalGroup(process, constants.signals.SIGKILL), grace)
+    const overdue = setTimeout(() => signalChild(process, constants.signals.SIGKILL), grace)
     process.once('exit', () => clearTimeout(overdue))
   }
 }
 
-function signalGroup(child: ChildProcess, signal: number): void {
-  if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return
-  try {
-    process.kill(-child.pid, signal)
-  } catch {
-    child.kill(signal as never)
-  }
+function signalChild({ pid, exitCode, signalCode }: ChildProcess, signal: number): void {
+  if (pid !== undefined && exitCode === null && signalCode === null) signalGroup(pid, signal, sendByNode)
 }
 
 /** As wait4(2) has it. Whether a core was dumped Node does not tell. */

@@ -280,7 +280,7 @@ export class PosixLauncher {
       program: found ?? Buffer.from(`${path}\0`),
     })
     for (const [, secret] of secrets) secret.fill(0)
-    const at = row + Process.STEP_PIPE
+    const at = row + Process.STEP_SOCKET
     const ends = this.#memory.words.subarray(at, at + 2)
     const orders = giveOrders(this.#libc, description, ends)
     if (orders < 0) return { error: orders, step: stepOf(orders) }
@@ -382,10 +382,8 @@ export class PosixLauncher {
       },
       () => {
         const pidfd = (words[row + Process.PIDFD] ?? 0) - 1
-        const watched =
-          pidfd >= 0 && libc.epollAdd(epoll, asFd(pidfd), EPOLLIN | EPOLLONESHOT, index << WATCH_BITS) === 0
-        if (!watched) Atomics.add(words, this.#memory.control(Control.UNWATCHED), 1)
-        return watched
+        if (pidfd < 0) return false
+        return libc.epollAdd(epoll, asFd(pidfd), EPOLLIN | EPOLLONESHOT, index << WATCH_BITS) === 0
       },
     )
   }

@@ -199,10 +199,10 @@ export class Reaper {
   #stepped(index: ProcessIndex): void {
     const { words } = this.#memory
     const row = this.#memory.process(index)
-    const pipe = words[row + Process.STEP_PIPE] ?? 0
+    const pipe = words[row + Process.STEP_SOCKET] ?? 0
     if (pipe === 0) return
     const told = this.#libc.read(asFd(pipe), this.#told)
-    words[row + Process.STEP_PIPE] = 0
+    words[row + Process.STEP_SOCKET] = 0
     this.#libc.epollDelete(this.#epoll, asFd(pipe))
     this.#libc.close(asFd(pipe))
     if (told < this.#told.byteLength) {

@@ -35,7 +35,7 @@ import {
 } from './memory.js'
 import { type PendingSignal, tellPid } from './pending-signal.js'
 import { signalProcess } from './process-table.js'
-import { killTree, signalGroup, startOf } from './process-tree.js'
+import { killTree, signalTarget, startOf } from './process-tree.js'
 import { tellFlushers } from './workqueue.js'
 
 const SIGKILL = 9
@@ -63,7 +63,7 @@ export function handOver(
   const row = memory.process(index)
   const epoll = asFd(words[memory.control(Control.EPOLL_FD)] ?? -1)
   const waited = ((words[slotRow + Slot.WAIT] ?? 0) & UMH_WAIT_PROC) !== 0
-  const stepping = (words[row + Process.STEP_PIPE] ?? 0) > 0
+  const stepping = (words[row + Process.STEP_SOCKET] ?? 0) > 0
   const pid = words[row + Process.PID] ?? 0
   closeOwned(memory, libc, slot)
   words[row + Process.SLOT] = waited ? slot + 1 : 0
@@ -153,12 +153,9 @@ function send(
   const row = memory.process(index)
   const generation = words[row + Process.GENERATION] ?? 0
   const mark = words[row + Process.MARK] ?? 0
-  const kill = (target: number) => libc.kill(target, signal) === 0
   signalProcess(memory, index, generation, signal, target =>
     tree
       ? killTree(libc, { pid, mark, start: startOf(pid) ?? 0, signal, process: { index, generation } }) > 0
-      : target < 0
-        ? signalGroup(pid, signal, kill)
-        : kill(target),
+      : signalTarget(target, signal, (to, number) => libc.kill(to, number) === 0),
   )
 }

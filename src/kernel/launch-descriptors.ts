@@ -15,7 +15,7 @@ const CAPTURES = [
   [Process.OUT_PIPE, Watch.STDOUT],
   [Process.ERR_PIPE, Watch.STDERR],
 ] as const
-const PIPES = [...CAPTURES, [Process.STEP_PIPE, Watch.STEP]] as const
+const PIPES = [...CAPTURES, [Process.STEP_SOCKET, Watch.STEP]] as const
 
 /** After the program has been started: its pipes' write ends are its own, the read ends of captured output are watched. */
 export function watchCaptures(memory: Memory, libc: Libc, process: ProcessIndex, epoll: Fd): void {
@@ -32,7 +32,7 @@ export function watchCaptures(memory: Memory, libc: Libc, process: ProcessIndex,
 
 /** From here the wait_for_helper thread may hear how the exec step went, and end the call. */
 export function watchStep(memory: Memory, libc: Libc, process: ProcessIndex, epoll: Fd): void {
-  watchPipe(memory, libc, process, epoll, Process.STEP_PIPE, Watch.STEP)
+  watchPipe(memory, libc, process, epoll, Process.STEP_SOCKET, Watch.STEP)
 }
 
 function watchPipe(

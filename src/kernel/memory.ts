@@ -51,8 +51,6 @@ export const Control = {
   PROCESSES: 8,
   /** The doorbell of the wait_for_helper thread, which sleeps while there is no process. */
   REAPER_DOORBELL: 10,
-  /** Raised for each process handed to the wait_for_helper thread without a pidfd. */
-  UNWATCHED: 9,
   /** The usermodehelper state: one of UMH_ENABLED, UMH_FREEZING, UMH_DISABLED. */
   DISABLE_DEPTH: 16,
   /** Threads that hold the usermodehelper lock for reading; -1 while a writer holds it. */
@@ -373,7 +371,7 @@ export const Process = {
   /** What its descendants are known by (`process-tree.ts`). */
   MARK: 11,
   /** With an exec step: our end and its end of the socket that tells how it went; 0: none. */
-  STEP_PIPE: 12,
+  STEP_SOCKET: 12,
   /** The slot whose exec step is under way, plus one; 0: none is. */
   STEP_SLOT: 14,
   WORDS: 16,

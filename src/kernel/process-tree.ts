@@ -101,6 +101,10 @@ export function signalGroup(
   return ((left || !group) && kill(pid, signal)) || group
 }
 
+/** The same for what `signalProcess` gives: a pid, or a negative one for its group and itself. */
+export const signalTarget: typeof signalGroup = (target, signal, kill) =>
+  target < 0 ? signalGroup(-target, signal, kill) : kill(target, signal)
+
 /** Looks at all processes, and stops those of the tree that are not stopped yet. @returns whether there were any */
 function stopNew(libc: Libc, tree: TreeKill, members: Map<number, Fd>): boolean {
   const entries = allProcesses().filter(({ start }) => start >= tree.start)

@@ -5,7 +5,7 @@ import type { Libc } from '../libc/index.js'
 import { type Memory, type ProcessIndex, Slot, type SlotIndex, SlotState } from './memory.js'
 import { leaveSignal } from './pending-signal.js'
 import { signalProcess } from './process-table.js'
-import { signalGroup } from './process-tree.js'
+import { signalGroup, signalTarget } from './process-tree.js'
 import { isInThread } from './workqueue.js'
 
 /** What the thread that has the khelper threads does for others. */
@@ -74,8 +74,8 @@ export class Signaller {
     { index, generation }: { readonly index: number; readonly generation: number },
     signal: number,
   ): boolean {
-    return signalProcess(this.#memory, index as ProcessIndex, generation, signal, (pid, number) =>
-      pid < 0 ? signalGroup(-pid, number, this.#kill) : this.#kill(pid, number),
+    return signalProcess(this.#memory, index as ProcessIndex, generation, signal, (target, number) =>
+      signalTarget(target, number, this.#kill),
     )
   }
 
@@ -88,7 +88,8 @@ export class Signaller {
   }
 }
 
-function sendByNode(pid: number, signal: number): boolean {
+/** kill(2) by Node; tells whether the signal arrived. */
+export function sendByNode(pid: number, signal: number): boolean {
   try {
     return process.kill(pid, signal)
   } catch {

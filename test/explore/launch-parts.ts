@@ -30,7 +30,7 @@ export function launched(
   words[row + Slot.WAITER] = Waiter.SYNC
   const process = table.allocateProcess(memory)
   words[memory.process(process) + Process.PID] = PID
-  if (stepping !== 'no') words[memory.process(process) + Process.STEP_PIPE] = PIPE
+  if (stepping !== 'no') words[memory.process(process) + Process.STEP_SOCKET] = PIPE
   if (stepping === 'told') words[row + layout.Slot.FLAGS] = layout.SlotFlag.TELL_EXEC
   const sent: number[] = []
   /** Pipes that were watched. */
@@ -132,12 +132,12 @@ export function reapAndReuse({ memory: layout, launch, table }: Modules, call: L
   if (Number(Atomics.load(memory.words, row + Process.HANDED_OVER)) === 0) {
     while (Atomics.load(watched, 1) === 0) Atomics.wait(watched, 1, 0)
   }
-  memory.words[row + Process.STEP_PIPE] = 0
+  memory.words[row + Process.STEP_SOCKET] = 0
   launch.stepSucceeded(memory, completer, process)
   table.claimForReaping(memory, process)
   table.freeProcess(memory, process)
   const next = table.allocateProcess(memory)
-  memory.words[memory.process(next) + Process.STEP_PIPE] = NEXT_PIPE
+  memory.words[memory.process(next) + Process.STEP_SOCKET] = NEXT_PIPE
 }
 
 /** The wait_for_helper thread: waits for the step's pipe. */
